@@ -1,0 +1,65 @@
+"""Errors grouped by who must act.
+
+PghaError
+├── StoreUnavailable      the store did not answer in time: try again later
+│   └── UnknownOutcome    a write was sent and its answer was lost: read before writing again
+├── Conflict              somebody else wrote first: read everything again, then decide
+│   └── LostLeadership    this sentinel is no longer the leader
+├── WatchLost             a watch has a gap: read everything again
+├── LeaseExpired          the store no longer knows the lease: take a new one
+├── PostgresUnavailable   PostgreSQL did not answer, or one of its programs failed: try again, and say so
+├── UnsafeOperation       an operator must decide; the text names the command that unblocks
+├── InvalidSpec           the text names the field, the value and the rule
+├── InvalidDocument       a stored document cannot be used; it counts as absent
+└── InvariantViolated     a promise of the protocol is broken: stop the process
+"""
+
+from __future__ import annotations
+
+
+class PghaError(Exception):
+    """Base of every error that pgha raises on purpose."""
+
+
+class StoreUnavailable(PghaError):
+    """The store did not answer within the deadline; nothing was written."""
+
+
+class UnknownOutcome(StoreUnavailable):
+    """A write was sent but its answer never came: it may or may not have happened."""
+
+
+class Conflict(PghaError):
+    """A compare of the transaction failed: somebody else wrote first."""
+
+
+class LostLeadership(Conflict):
+    """The leader key is no longer ours: nothing may be written with the old token."""
+
+
+class WatchLost(PghaError):
+    """The watch was cancelled or its revisions were compacted: read everything again."""
+
+
+class LeaseExpired(PghaError):
+    """The lease is unknown to the store: what hung on it is gone."""
+
+
+class PostgresUnavailable(PghaError):
+    """PostgreSQL, or a program that comes with it, failed or did not answer in time."""
+
+
+class UnsafeOperation(PghaError):
+    """Refused because it could lose data; the message names what a human can do."""
+
+
+class InvalidSpec(PghaError):
+    """The operator's input breaks a rule; the message names field, value and rule."""
+
+
+class InvalidDocument(PghaError):
+    """A document in the store is malformed or of a newer schema: it counts as absent."""
+
+
+class InvariantViolated(PghaError):
+    """Something that the protocol rules out was seen: the process stops rather than guess."""
