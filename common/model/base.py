@@ -48,7 +48,8 @@ class Document(Value):
             raise InvalidDocument(f"{cls.__name__}: {describe(error)}") from error
         if document.schema_version > cls.SCHEMA:
             raise InvalidDocument(
-                f"{cls.__name__}: schema_version = {document.schema_version}: this release reads up to {cls.SCHEMA}"
+                f"{cls.__name__}: schema_version = {document.schema_version}: "
+                f"this release reads up to {cls.SCHEMA}"
             )
         return document
 

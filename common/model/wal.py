@@ -1,6 +1,7 @@
 """Positions in the write-ahead log, and the history of a timeline.
 
-Source: PostgreSQL's ``pg_lsn`` type and the timeline history files of ``src/backend/access/transam/timeline.c``.
+Source: PostgreSQL's ``pg_lsn`` type and the history files of
+``src/backend/access/transam/timeline.c``.
 """
 
 from __future__ import annotations
