@@ -1,0 +1,161 @@
+"""What the services say of themselves, each under its own lease."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from common.model.base import Document, Value
+from common.model.lineage import Position
+from common.model.reasons import Reason
+from common.model.wal import ZERO, Lsn, Switch
+
+PostgresState = Literal[
+    "no_data",  # nothing usable in the data directory
+    "initializing",  # initdb runs
+    "cloning",
+    "rewinding",
+    "stopped",  # no process of the data directory is left
+    "starting",
+    "running",
+    "stopping",  # on purpose
+    "failed",  # it will not start; reasons say why
+]
+
+PostgresRole = Literal["primary", "standby"]
+
+
+class SealReport(Value):
+    """A seal and the final position that goes with it; a report of another term is no seal."""
+
+    term: int
+    lsn: Lsn
+    timeline: int
+    history: tuple[Switch, ...] = ()
+
+    @property
+    def position(self) -> Position:
+        """The final position as a value that the lineage can judge."""
+        return Position(self.history, self.timeline, self.lsn)
+
+
+class PromotionReport(Value):
+    """The last promotion of this member that began; ``finished`` when it came up as the view named it."""
+
+    term: int
+    timeline: int
+    incarnation: str
+    finished: bool = False
+    fork: Lsn = ZERO
+
+
+class SyncReport(Value):
+    """What the primary has done about the sync sets, in this start of PostgreSQL.
+
+    ``applied``: id of the set whose change is complete (protocol 6, step 2).
+    ``confirmed``: ids of the sets of which ``k`` members have flushed a record written after this
+    start (I7).
+    """
+
+    term: int
+    applied: int | None = None
+    confirmed: tuple[int, ...] = ()
+
+
+class UpstreamReport(Value):
+    """A standby's evidence about its upstream."""
+
+    uid: str
+    reachable: bool = Field(description="it gave a protocol answer, an error too, within the limit")
+    receiving: bool = Field(description="the WAL receiver heard from it within the limit")
+    term: int = Field(default=0, description="the term under whose name this standby connects")
+
+
+class StandbySeen(Value):
+    """The primary's evidence about one connected standby, by the name it connects with."""
+
+    member: str
+    incarnation: str
+    term: int
+    streaming: bool
+    caught_up: bool = Field(
+        description="its flush is, or has since connecting been, close to the primary's end"
+    )
+
+
+class KeeperReport(Document):
+    """What is true on a keeper's host."""
+
+    uid: str
+    site: str
+    keeper_id: str = Field(
+        description="random, kept with the data: tells an earlier life from a second keeper"
+    )
+    life: str = Field(description="random for each start of the keeper process")
+    host: str
+    port: int
+    api_url: str = ""
+    version: str = ""
+    reported_at: datetime
+    generation: int = Field(default=0, description="the highest view obeyed, as kept on disk")
+    term: int = Field(default=0, description="the highest term seen, as kept on disk")
+    sealed_term: int = 0
+    system_identifier: str | None = None
+    incarnation: str | None = None
+    state: PostgresState = "no_data"
+    role: PostgresRole | None = None
+    postgres_version: int = Field(default=0, description="as server_version_num, 150018")
+    start_id: str | None = Field(default=None, description="names one start of the postmaster")
+    timeline: int = 0
+    history: tuple[Switch, ...] = ()
+    greatest_timeline: int = Field(default=0, description="of any real history file in the data directory")
+    lsn: Lsn = Field(
+        default=ZERO, description="a slow figure: end of WAL of a primary, replayed of a standby"
+    )
+    seal: SealReport | None = None
+    promotion: PromotionReport | None = None
+    sync: SyncReport | None = None
+    upstream: UpstreamReport | None = None
+    standbys: tuple[StandbySeen, ...] = ()
+    progress: str = Field(default="", description="long work in words: clone 41 %")
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def writable(self) -> bool:
+        """Whether PostgreSQL runs and is out of recovery."""
+        return self.state == "running" and self.role == "primary"
+
+
+class SentinelReport(Document):
+    """What a sentinel says of itself."""
+
+    uid: str
+    site: str
+    api_url: str = ""
+    version: str = ""
+    reported_at: datetime
+    leader: bool = False
+    generation: int = 0
+    reaches_primary: bool | None = Field(
+        default=None, description="its own probe; None while there is no primary"
+    )
+
+
+class ProxyReport(Document):
+    """What a proxy serves."""
+
+    uid: str
+    site: str
+    host: str
+    port: int
+    api_url: str = ""
+    version: str = ""
+    reported_at: datetime
+    generation: int = 0
+    term: int = Field(default=0, description="the term of the route it serves; 0 while it has none")
+    route: str = Field(default="", description="uid of the primary it serves")
+    sessions: int = 0
+    parked: int = 0
+    reasons: tuple[Reason, ...] = ()

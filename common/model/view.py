@@ -1,0 +1,148 @@
+"""ClusterView: the one document that says what the cluster should be (protocol, sections 1 and 2).
+
+Only the leader sentinel writes it. Each keeper makes its PostgreSQL what the view says; each proxy
+sends writers to the route and to nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from pydantic import Field
+
+from common.model.base import Document, Value
+from common.model.wal import ZERO, Lsn
+
+Phase = Literal["initializing", "sealing", "promoting", "running"]
+"""
+``initializing``  the named keeper creates the first data directory
+``sealing``       nobody is primary; members promise never again to take WAL of an older term
+``promoting``     a primary is named; it is not yet confirmed, so there is no route
+``running``       the route has been set in this term
+"""
+
+Rebuild = Literal["wait", "in_place", "beside"]
+"""How a diverged or empty member may come back: not yet, by a rewind of its own directory, or only
+by a clone beside it, because its directory may be the last copy of something acknowledged."""
+
+
+class SyncMember(NamedTuple):
+    """One life of one member, as a sync set counts it."""
+
+    uid: str
+    incarnation: str
+
+
+class SyncSet(Value):
+    """The standbys whose flush a commit waits for, and how many of them: ``ANY k (members)``.
+
+    ``id`` is the generation that introduced the set, so that an old report cannot adopt a later change.
+    """
+
+    id: int
+    k: int
+    members: frozenset[SyncMember] = frozenset()
+
+    @property
+    def quorum(self) -> int:
+        """How many of its members must be sealed so that no commit can gather ``k`` flushes any more."""
+        return max(0, len(self.members) - self.k + 1)
+
+
+class SyncState(Value):
+    """The set in force and the changes under way, oldest first; the primary works on the last."""
+
+    current: SyncSet
+    pending: tuple[SyncSet, ...] = ()
+
+    @property
+    def in_force(self) -> tuple[SyncSet, ...]:
+        """Every set under which a commit may have been acknowledged."""
+        return (self.current, *self.pending)
+
+    @property
+    def target(self) -> SyncSet:
+        """The set that the primary should apply."""
+        return self.in_force[-1]
+
+
+class LineageEntry(Value):
+    """One timeline of the history of the data: where it began, in which term, by whose promotion."""
+
+    term: int
+    timeline: int
+    fork: Lsn
+    uid: str
+    incarnation: str
+
+
+class Primary(Value):
+    """Who is primary in the view's term, on which timeline it must come up and from which point.
+
+    A primary that is named again without a restart keeps timeline and fork of its own promotion.
+    """
+
+    uid: str
+    incarnation: str | None = Field(
+        default=None, description="absent only while the first data directory is created"
+    )
+    timeline: int
+    fork: Lsn = ZERO
+
+
+class Member(Value):
+    """What one keeper should be; everybody but the primary is a standby."""
+
+    uid: str
+    site: str
+    host: str
+    port: int
+    incarnation: str | None = None
+    rebuild: Rebuild = "wait"
+
+
+class Route(Value):
+    """Where proxies may send writers, and in which term."""
+
+    uid: str
+    incarnation: str
+    term: int
+    host: str
+    port: int
+    api_url: str = ""
+
+
+class ClusterView(Document):
+    """What the cluster should be. Every write raises ``generation`` by one."""
+
+    cluster: str
+    generation: int
+    term: int
+    phase: Phase
+    system_identifier: str | None = None
+    members: tuple[Member, ...] = ()
+    primary: Primary | None = None
+    old_primary: Primary | None = Field(
+        default=None, description="while sealing: the primary of the term directly before"
+    )
+    old_primary_may_start: bool = Field(
+        default=False, description="while sealing: too few standbys live, so the old primary seals at once"
+    )
+    sync: SyncState
+    lineage: tuple[LineageEntry, ...] = ()
+    floor: Lsn = ZERO
+    greatest_timeline: int = 1
+    route: Route | None = None
+
+    def member(self, uid: str) -> Member | None:
+        """The entry of one keeper, or None."""
+        return next((member for member in self.members if member.uid == uid), None)
+
+    @property
+    def upstream(self) -> Member | None:
+        """The member that standbys follow, or None while nobody is named."""
+        return self.member(self.primary.uid) if self.primary else None
+
+
+HISTORY_LIMIT: Final = 1000
+"""Events that are kept; the transaction that adds one removes the one this many generations older."""
