@@ -16,7 +16,10 @@ def describe(error: ValidationError) -> str:
         field = ".".join(str(part) for part in problem["loc"]) or "(document)"
         value = repr(problem.get("input"))
         shown = value if len(value) <= 80 else value[:77] + "..."  # noqa: PLR2004 - one terminal line
-        parts.append(f"{field} = {shown}: {problem['msg']}")
+        rule = {"extra_forbidden": "unknown field", "missing": "required, but absent"}.get(
+            problem["type"], problem["msg"].removeprefix("Value error, ")
+        )
+        parts.append(f"{field} = {shown}: {rule}")
     return "; ".join(parts)
 
 

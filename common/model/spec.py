@@ -164,7 +164,8 @@ class ClusterSpec(Document):
         for member in self.members:
             if known and member.site is not None and member.site not in known:
                 raise ValueError(
-                    f"members: uid {member.uid!r} has site {member.site!r}, which is not one of {sorted(known)}"
+                    f"members: uid {member.uid!r} has site {member.site!r}, "
+                    f"which is not one of {sorted(known)}"
                 )
         if self.durability.mode == "async":
             raise ValueError(
