@@ -28,6 +28,10 @@ class Value(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    def changed(self, **fields: Any) -> Self:
+        """Return a copy with some fields replaced, validated again."""
+        return type(self).model_validate({**dict(self), **fields})
+
 
 class Document(Value):
     """A value that stands under a key of its own in the store."""
@@ -55,7 +59,3 @@ class Document(Value):
                 f"this release reads up to {cls.SCHEMA}"
             )
         return document
-
-    def changed(self, **fields: Any) -> Self:
-        """Return a copy with some fields replaced, validated again."""
-        return type(self).model_validate({**dict(self), **fields})

@@ -17,11 +17,12 @@ PostgresState = Literal[
     "initializing",  # initdb runs
     "cloning",
     "rewinding",
-    "stopped",  # no process of the data directory is left
+    "stopped",  # on purpose: no process of the data directory is left
+    "down",  # it died, or was found dead: no process of the data directory is left
     "starting",
     "running",
     "stopping",  # on purpose
-    "failed",  # it will not start; reasons say why
+    "failed",  # it will not start, and no process is left; reasons say why
 ]
 
 PostgresRole = Literal["primary", "standby"]

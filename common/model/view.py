@@ -21,10 +21,6 @@ Phase = Literal["initializing", "sealing", "promoting", "running"]
 ``running``       the route has been set in this term
 """
 
-Rebuild = Literal["wait", "in_place", "beside"]
-"""How a diverged or empty member may come back: not yet, by a rewind of its own directory, or only
-by a clone beside it, because its directory may be the last copy of something acknowledged."""
-
 
 class SyncMember(NamedTuple):
     """One life of one member, as a sync set counts it."""
@@ -98,7 +94,6 @@ class Member(Value):
     host: str
     port: int
     incarnation: str | None = None
-    rebuild: Rebuild = "wait"
 
 
 class Route(Value):
@@ -132,6 +127,11 @@ class ClusterView(Document):
     lineage: tuple[LineageEntry, ...] = ()
     floor: Lsn = ZERO
     greatest_timeline: int = 1
+    rebuild_beside: bool = Field(
+        default=False,
+        description="the primary lacks standbys and has no route yet: a diverged member, whose directory may be "
+        "the last copy of something acknowledged, may come back by a clone beside it",
+    )
     route: Route | None = None
 
     def member(self, uid: str) -> Member | None:

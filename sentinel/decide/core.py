@@ -1,0 +1,85 @@
+"""The decision of the leader sentinel: one change at most, and every reason.
+
+Theory of operation. ``decide`` is a pure function of what one sentinel sees. It asks one question
+after the other, most urgent first, and the first that wants a change gets it; the next pass starts
+from the view that this change made. So each change is one write, and a sentinel that takes over
+carries on from the view alone.
+
+    no view          bootstrap.begin
+    initializing     bootstrap.complete
+    sealing          failover.during_sealing     (choose, name)
+    promoting        detection, route_for, sync set, membership
+    running          detection, sync set, membership
+"""
+
+from __future__ import annotations
+
+from common.model.reasons import Reason, worst_first
+from common.model.view import ClusterView
+from sentinel.decide import bootstrap, conditions
+from sentinel.decide.detection import judge_primary
+from sentinel.decide.failover import during_sealing, promoted
+from sentinel.decide.membership import next_membership
+from sentinel.decide.observed import Decision, Observed
+from sentinel.decide.routing import route_for
+from sentinel.decide.sealing import begin_sealing, standbys_suffice
+from sentinel.decide.sync_set import next_sync_set
+
+
+def decide(observed: Observed) -> Decision:
+    """Return the one change to make now, if any, and the reasons in force, worst first."""
+    decision = _decide(observed)
+    said = tuple(reason for report in observed.keepers.values() for reason in report.reasons)
+    return Decision(decision.change, worst_first((*decision.reasons, *said)))
+
+
+def _decide(observed: Observed) -> Decision:
+    view = observed.view
+    if view is None:
+        return bootstrap.begin(observed)
+    if view.phase == "initializing":
+        return bootstrap.complete(observed, view)
+    if view.phase == "sealing":
+        return _with_membership_reasons(observed, view, during_sealing(observed, view))
+    return _with_a_primary(observed, view)
+
+
+def _with_a_primary(observed: Observed, view: ClusterView) -> Decision:
+    verdict = judge_primary(observed)
+    reasons: list[Reason] = [verdict.reason] if verdict.reason else []
+    if verdict.kind in {"down", "lost"} and verdict.reason:
+        decision = begin_sealing(observed, verdict.reason)
+        return _with_membership_reasons(observed, view, decision)
+    questions = [next_sync_set, next_membership]
+    if view.phase == "promoting":
+        silent = _silent_candidate(observed, view)
+        if silent is not None:
+            return begin_sealing(observed, silent)
+        questions.insert(0, route_for)
+    change = None
+    for question in questions:
+        answer = question(observed, view)
+        reasons += answer.reasons
+        change = change or answer.change
+    return Decision(change, tuple(reasons))
+
+
+def _silent_candidate(observed: Observed, view: ClusterView) -> Reason | None:
+    """A candidate that has not finished within ``promote_timeout``, when others could go on without it."""
+    if view.primary is None or promoted(view, observed.primary_report):
+        return None
+    if not observed.held(conditions.promoting(view.term), observed.spec.timings.promote_timeout_s):
+        return None
+    if not standbys_suffice(observed, view, view.primary):
+        return None
+    return Reason(
+        code="promotion_timed_out",
+        severity="critical",
+        subject=view.primary.uid,
+        text=f"{view.primary.uid} has not finished its promotion of term {view.term} within promote_timeout",
+    )
+
+
+def _with_membership_reasons(observed: Observed, view: ClusterView, decision: Decision) -> Decision:
+    """Say who is missing also while the members themselves must not change."""
+    return Decision(decision.change, (*decision.reasons, *next_membership(observed, view).reasons))

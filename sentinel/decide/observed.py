@@ -1,0 +1,103 @@
+"""What a decision is made from, and what it yields. Values only: no clock, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from common.model.names import member_name
+from common.model.reasons import Reason
+from common.model.reports import KeeperReport
+from common.model.spec import ClusterSpec
+from common.model.view import ClusterView, Member, SyncMember
+from common.model.wal import Lsn
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The cluster as one sentinel sees it at one instant.
+
+    ``keepers`` holds the reports whose lease lives, and nothing else. ``reaches_primary`` is this
+    sentinel's own probe of the view's primary: None before its first answer. ``held_s`` tells how
+    long each condition of :mod:`sentinel.decide.conditions` has been true without a break, in
+    seconds of this sentinel's clock.
+    """
+
+    cluster: str
+    spec: ClusterSpec
+    view: ClusterView | None
+    keepers: Mapping[str, KeeperReport]
+    reaches_primary: bool | None = None
+    held_s: Mapping[str, float] = field(default_factory=dict)
+
+    def held(self, condition: str, at_least_s: float) -> bool:
+        """Whether a condition has been true for so long."""
+        return self.held_s.get(condition, -1.0) >= at_least_s
+
+    @cached_property
+    def member_of_name(self) -> Mapping[str, Member]:
+        """The view's members by the part of a name that PostgreSQL sees."""
+        return {member_name(member.uid): member for member in self.view.members} if self.view else {}
+
+    @property
+    def primary_report(self) -> KeeperReport | None:
+        """The live report of the keeper that the view names, if any."""
+        if self.view is None or self.view.primary is None:
+            return None
+        return self.keepers.get(self.view.primary.uid)
+
+    @cached_property
+    def streaming(self) -> frozenset[SyncMember]:
+        """Standbys that stream in this term and have caught up, on the primary's own evidence."""
+        report = self.primary_report
+        if report is None or self.view is None or not report.writable:
+            return frozenset()
+        found = set()
+        for seen in report.standbys:
+            member = self.member_of_name.get(seen.member)
+            if (
+                member is not None
+                and seen.term == self.view.term
+                and seen.streaming
+                and seen.caught_up
+                and member.incarnation == seen.incarnation
+            ):
+                found.add(SyncMember(member.uid, seen.incarnation))
+        return frozenset(found)
+
+    def site_of(self, uid: str) -> str:
+        """The site of a member, empty when the view does not know it."""
+        member = self.view.member(uid) if self.view else None
+        return member.site if member else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A new view and the event that goes into the history with it.
+
+    The view's generation is already the next one. ``reason`` is the code of the reason that led to it.
+    """
+
+    view: ClusterView
+    kind: str
+    text: str
+    reason: str = ""
+    old_primary: str | None = None
+    new_primary: str | None = None
+    lsn: Lsn | None = None
+    timeline: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One change at most, and every reason in force, for what is done and for what is not."""
+
+    change: Change | None
+    reasons: tuple[Reason, ...]
+
+
+def next_view(view: ClusterView, **fields: Any) -> ClusterView:
+    """The view with some fields replaced and its generation raised by one."""
+    return view.changed(generation=view.generation + 1, **fields)

@@ -1,0 +1,82 @@
+"""May clients be sent to the primary (protocol 5.4 and I7)."""
+
+from __future__ import annotations
+
+from common.model.reasons import Reason
+from common.model.reports import KeeperReport
+from common.model.view import ClusterView, Route
+from common.model.wal import Lsn
+from sentinel.decide import conditions
+from sentinel.decide.failover import promoted
+from sentinel.decide.observed import Change, Decision, Observed, next_view
+from sentinel.decide.sync_set import in_words
+
+
+def route_for(observed: Observed, view: ClusterView) -> Decision:
+    """Set the route once the primary's first record is safe, or say what it waits for."""
+    report = observed.primary_report
+    named = view.primary
+    if named is None or report is None or not promoted(view, report):
+        return Decision(None, (_waiting_for_promotion(view, report),))
+    confirmed = report.sync.confirmed if report.sync else ()
+    waiting = [each for each in view.sync.in_force if each.id not in confirmed]
+    if not waiting and named.incarnation is not None and (member := view.member(named.uid)):
+        route = Route(
+            uid=named.uid,
+            incarnation=named.incarnation,
+            term=view.term,
+            host=member.host,
+            port=member.port,
+            api_url=report.api_url,
+        )
+        routed = next_view(
+            view,
+            phase="running",
+            route=route,
+            rebuild_beside=False,
+            floor=Lsn(max(view.floor, named.fork)),
+        )
+        text = f"writers go to {named.uid} at {member.host}:{member.port} in term {view.term}"
+        change = Change(
+            routed,
+            "route_set",
+            text,
+            "primary_confirmed",
+            new_primary=named.uid,
+            lsn=named.fork,
+            timeline=named.timeline,
+        )
+        return Decision(change, ())
+    reason = Reason(
+        code="waiting_for_standbys",
+        severity="critical",
+        subject=named.uid,
+        text=f"{named.uid} is writable but has no route yet: its first record must be flushed by "
+        + " and by ".join(in_words(each) for each in waiting),
+        fix="bring a standby back" if _slow(observed, view) else "",
+    )
+    if _slow(observed, view) and not view.rebuild_beside:
+        change = Change(
+            next_view(view, rebuild_beside=True),
+            "rebuild_beside",
+            "standbys are missing: diverged members may come back by a clone beside their data",
+            "waiting_for_standbys",
+        )
+        return Decision(change, (reason,))
+    return Decision(None, (reason,))
+
+
+def _slow(observed: Observed, view: ClusterView) -> bool:
+    return observed.held(conditions.promoting(view.term), observed.spec.timings.restart_after_s)
+
+
+def _waiting_for_promotion(view: ClusterView, report: KeeperReport | None) -> Reason:
+    named = view.primary
+    uid = named.uid if named else ""
+    state = f"it is {report.state} as {report.role or 'nothing'}" if report else "it has no live report"
+    return Reason(
+        code="promoting",
+        severity="critical",
+        subject=uid,
+        text=f"{uid} is being made primary of term {view.term}: {state}",
+    )

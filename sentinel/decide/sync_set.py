@@ -1,0 +1,148 @@
+"""Which standbys acknowledge, and how a change of them is made (protocol, section 6)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from common.model.reasons import Reason
+from common.model.reports import KeeperReport
+from common.model.view import ClusterView, SyncMember, SyncSet
+from sentinel.decide import conditions
+from sentinel.decide.durability import allowed_members, survive
+from sentinel.decide.observed import Change, Decision, Observed, next_view
+
+PENDING_LIMIT: Final = 8
+"""Changes that may be under way at once; a failover must satisfy every one of them."""
+
+
+def adopt_applied(view: ClusterView, report: KeeperReport) -> Change | None:
+    """Make the last pending set current once the primary says, for this term, that it is applied."""
+    if not view.sync.pending or report.sync is None or report.sync.term != view.term:
+        return None
+    target = view.sync.target
+    if report.sync.applied != target.id:
+        return None
+    adopted = next_view(view, sync=view.sync.changed(current=target, pending=()))
+    return Change(adopted, "sync_set_current", f"the sync set is now {in_words(target)}", "sync_set_applied")
+
+
+def wanted_set(observed: Observed, view: ClusterView) -> tuple[frozenset[SyncMember], int]:
+    """The members and ``k`` that the evidence and the spec ask for now.
+
+    A member enters when it streams and has caught up; it leaves after ``degrade_after`` without
+    streaming, while ``k`` others remain. Members that durability does not allow, and a lower ``k``,
+    are taken only by ``degrade`` and only when the allowed ones have been too few for as long; they
+    go when enough of the allowed ones stream. Nobody enters or leaves for a keeper's lease alone.
+    """
+    durability, timings = observed.spec.durability, observed.spec.timings
+    target = view.sync.target
+    allowed = allowed_members(observed)
+    kept = frozenset(
+        member
+        for member in target.members
+        if not observed.held(conditions.not_streaming(member), timings.degrade_after_s)
+        and (entry := view.member(member.uid))
+        and entry.incarnation == member.incarnation
+    )
+    present = observed.streaming | kept
+    best = frozenset(member for member in present if member.uid in allowed)
+    if len(best & observed.streaming) >= durability.acks:
+        return best, durability.acks
+    if durability.mode == "strict":
+        return (best if len(best) >= durability.acks else best | target.members), durability.acks
+    if present and observed.held(conditions.TOO_FEW, timings.degrade_after_s):
+        return present, max(1, min(durability.acks, len(present)))
+    return best | target.members, target.k
+
+
+def next_sync_set(observed: Observed, view: ClusterView) -> Decision:
+    """Adopt what is applied, else begin a change when another set is wanted."""
+    report = observed.primary_report
+    if report is None or not report.writable or report.sync is None or report.sync.term != view.term:
+        return Decision(None, ())
+    adopted = adopt_applied(view, report)
+    if adopted is not None:
+        return Decision(adopted, ())
+    members, k = wanted_set(observed, view)
+    reasons = shortfall(observed, view)
+    target = view.sync.target
+    if (members, k) == (target.members, target.k):
+        return Decision(None, reasons)
+    if view.sync.pending and not observed.held(
+        conditions.pending(target.id), observed.spec.timings.degrade_after_s
+    ):
+        return Decision(None, reasons)
+    if len(view.sync.pending) >= PENDING_LIMIT:
+        return Decision(None, (*reasons, _too_many_pending(view)))
+    change = SyncSet(id=view.generation + 1, k=k, members=members)
+    changed = next_view(view, sync=view.sync.changed(pending=(*view.sync.pending, change)))
+    text = f"the sync set shall become {in_words(change)}, from {in_words(target)}"
+    return Decision(Change(changed, "sync_set_pending", text, "sync_set_wanted"), reasons)
+
+
+def in_words(each: SyncSet) -> str:
+    """A set as people read it: ``1 of shiqiao-1, shiqiao-2``."""
+    return f"{each.k} of {', '.join(sorted(member.uid for member in each.members)) or 'nobody'}"
+
+
+def shortfall(observed: Observed, view: ClusterView) -> tuple[Reason, ...]:
+    """What is less than the spec asks for, and what a human can do."""
+    found: list[Reason] = []
+    target, durability = view.sync.target, observed.spec.durability
+    streaming = target.members & observed.streaming
+    if len(streaming) < target.k:
+        found.append(
+            Reason(
+                code="commits_wait",
+                severity="critical",
+                text=f"commits wait: {target.k} standbys must acknowledge, {len(streaming)} of the sync set "
+                f"({in_words(target)}) stream and have caught up",
+                fix="bring a standby back"
+                + (
+                    "; this release does not go below one acknowledgement by itself"
+                    if durability.mode == "degrade"
+                    else "; mode is strict, so nothing gives way"
+                ),
+            )
+        )
+    if target.k < durability.acks:
+        found.append(
+            Reason(
+                code="acks_lowered",
+                severity="warning",
+                text=f"{target.k} acknowledgement is waited for instead of {durability.acks}: "
+                "too few standbys stream",
+                fix="bring the missing standbys back",
+            )
+        )
+    allowed = allowed_members(observed)
+    outside = sorted(member.uid for member in target.members if member.uid not in allowed)
+    if outside:
+        found.append(
+            Reason(
+                code="durability_degraded",
+                severity="warning",
+                text=f"{', '.join(outside)} of the primary's own site may acknowledge: "
+                "the loss of this site could lose acknowledged commits",
+                fix="bring a standby of another site back",
+            )
+        )
+    elif survive(observed) == "node" and len({member.site for member in view.members}) > 1:
+        found.append(
+            Reason(
+                code="site_loss_not_survived",
+                severity="info",
+                text="durability.survive is node: the loss of a site that holds the primary and another "
+                "standby leaves too few to seal",
+            )
+        )
+    return tuple(found)
+
+
+def _too_many_pending(view: ClusterView) -> Reason:
+    return Reason(
+        code="sync_change_stuck",
+        severity="warning",
+        text=f"{len(view.sync.pending)} changes of the sync set are under way and none completes",
+        fix="see why the primary cannot apply them in its keeper's log",
+    )
