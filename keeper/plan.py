@@ -1,0 +1,263 @@
+"""What should this keeper do next? A pure function of the view and the facts (protocol 5, 8 and 9).
+
+Theory of operation. Every start of PostgreSQL but the very first is a start as a standby that
+follows nobody. A standby enters a term by sealing: it stores the promise, lets go of its upstream,
+and learns its final position. Only then is it promoted (when the view names it), or judged against
+the lineage: it follows, or begins a new life by a rewind or a clone. So whatever was interrupted,
+by whomever, is simply begun again from what is true now.
+
+I6, "writable only with a view read in this life that names it, its incarnation and this term": the
+caller passes None until it has read a view in this life of the process, and never an older view
+than one it has obeyed.
+"""
+
+from __future__ import annotations
+
+from common.model.lineage import has_diverged
+from common.model.names import standby_name
+from common.model.reasons import Reason, Severity
+from common.model.view import ClusterView, Primary
+from keeper.steps import (
+    Clone,
+    ConfirmPromotion,
+    Facts,
+    Follow,
+    Initialize,
+    Promote,
+    Rewind,
+    Seal,
+    Serve,
+    StartStandby,
+    StartWritable,
+    Step,
+    Stop,
+    Upstream,
+    Wait,
+)
+
+
+def plan(view: ClusterView | None, facts: Facts) -> Step:
+    """Return the next step towards what the view says."""
+    if facts.busy:
+        return _wait(facts, "busy", facts.busy)
+    if view is None:
+        return _wait(facts, "no_view", "no view has been read yet")
+    if view.phase == "initializing":
+        return _at_the_beginning(view, facts)
+    if facts.system_identifier is not None and facts.system_identifier != view.system_identifier:
+        return _wait(
+            facts,
+            "foreign_data",
+            f"{facts.uid} holds data of another cluster: system identifier {facts.system_identifier}, "
+            f"ours is {view.system_identifier}; it is left alone",
+            "critical",
+            f"give {facts.uid} back its own directory, or an empty one",
+        )
+    if view.member(facts.uid) is None:
+        return _wait(facts, "not_a_member", f"the view does not list {facts.uid} yet")
+    if view.term < facts.sealed_term:
+        return _wait(
+            facts,
+            "view_older_than_seal",
+            f"the view is of term {view.term}, but {facts.uid} has sealed for term {facts.sealed_term}",
+            "critical",
+            "see whether the store was restored from an old backup",
+        )
+    if view.phase == "sealing":
+        return _while_sealing(view, facts)
+    named = view.primary
+    if named is not None and named.uid == facts.uid:
+        return _as_primary(view, named, facts)
+    return _as_standby(view, facts)
+
+
+def upstream_of(view: ClusterView, facts: Facts) -> Upstream | None:
+    """Whom this member follows in the view's term, under the name of its present life."""
+    target = view.upstream
+    if target is None or facts.life is None:
+        return None
+    name = standby_name(facts.uid, facts.life.incarnation, view.term)
+    return Upstream(target.uid, target.host, target.port, name, view.term)
+
+
+def _at_the_beginning(view: ClusterView, facts: Facts) -> Step:
+    named = view.primary
+    if named is None or named.uid != facts.uid:
+        return _wait(facts, "not_named", "another keeper creates the first data directory")
+    if facts.state == "no_data":
+        return Initialize(view.term)
+    return _wait(facts, "initialized", "the first data directory is there")
+
+
+def _while_sealing(view: ClusterView, facts: Facts) -> Step:
+    was_primary = _is(view.old_primary, facts)
+    if facts.state == "running" and facts.role == "standby":
+        if facts.life is None or not facts.life.complete:
+            return _wait(facts, "not_complete", f"{facts.uid} has no complete data directory to seal")
+        if _sealed(view, facts):
+            return _wait(facts, "sealed", f"{facts.uid} has sealed for term {view.term}")
+        return Seal(view.term)
+    if facts.state == "running" and facts.role == "primary":
+        if was_primary:
+            return _wait(
+                facts, "was_primary", f"{facts.uid} waits to hear who is primary of term {view.term}"
+            )
+        return Stop(f"{facts.uid} has been superseded: the cluster is in term {view.term}")
+    if facts.state in {"stopped", "down", "failed"} and facts.life is not None and facts.life.complete:
+        if was_primary and not view.old_primary_may_start and facts.phase_seen_s < facts.restart_after_s:
+            return _wait(
+                facts,
+                "was_primary",
+                f"{facts.uid} gives the standbys {facts.restart_after_s:g} s to seal first",
+            )
+        return _retry(facts, StartStandby(None, f"to seal for term {view.term}"))
+    return _wait(facts, "cannot_seal", f"{facts.uid} is {facts.state} and cannot seal for term {view.term}")
+
+
+def _as_primary(view: ClusterView, named: Primary, facts: Facts) -> Step:
+    if not _is(named, facts):
+        if facts.state == "running":
+            return Stop(f"the view names another life of {facts.uid} than the one on this disk")
+        return _wait(
+            facts,
+            "primary_data_gone",
+            f"the view names incarnation {named.incarnation} of {facts.uid}, which is not on this disk",
+            "critical",
+        )
+    if facts.state == "running" and facts.role == "primary":
+        return _as_running_primary(view, named, facts)
+    if facts.state == "running" and facts.role == "standby":
+        if _sealed(view, facts) and facts.seal is not None and facts.seal.lsn == named.fork:
+            return Promote(view.term, named)
+        return _wait(
+            facts,
+            "promotion_impossible",
+            f"{facts.uid} is named primary of term {view.term} from {named.fork}, "
+            f"but has no seal of that term at that position",
+            "critical",
+        )
+    fresh = facts.promotion is not None and facts.promotion.finished and facts.promotion.term == view.term
+    if facts.state == "stopped" and fresh:
+        return StartWritable(view.term)
+    return _wait(
+        facts,
+        "primary_down",
+        f"PostgreSQL of {facts.uid} is {facts.state}; the sentinel decides who goes on",
+        "critical",
+    )
+
+
+def _as_running_primary(view: ClusterView, named: Primary, facts: Facts) -> Step:
+    promotion = facts.promotion
+    if promotion is None or promotion.timeline != named.timeline or facts.timeline != named.timeline:
+        return Stop(
+            f"{facts.uid} is primary on timeline {facts.timeline}, "
+            f"but the view names timeline {named.timeline} in term {view.term}"
+        )
+    if not promotion.finished:
+        return ConfirmPromotion(view.term, named)
+    return Serve(view.term)
+
+
+def _as_standby(view: ClusterView, facts: Facts) -> Step:
+    target = view.upstream
+    if target is None:
+        return _wait(facts, "no_upstream", "the view names nobody to follow")
+    if facts.state == "running" and facts.role == "primary":
+        return Stop(f"{target.uid} is primary of term {view.term}, not {facts.uid}")
+    if facts.state == "no_data" or facts.life is None:
+        return _retry(facts, Clone(target.uid, view.term, "there is no data yet"))
+    if not facts.life.complete:
+        return _incomplete(view, facts, target.uid)
+    if facts.state in {"stopped", "down", "failed"}:
+        return _retry(facts, StartStandby(None, f"to enter term {view.term}"))
+    if facts.state == "running" and facts.role == "standby":
+        return _as_running_standby(view, facts, target.uid)
+    return _wait(facts, "in_between", f"PostgreSQL of {facts.uid} is {facts.state}")
+
+
+def _incomplete(view: ClusterView, facts: Facts, upstream_uid: str) -> Step:
+    """A life that was begun by a clone or rewind and has never come up."""
+    if facts.state == "running":
+        return _wait(facts, "starting", f"{facts.uid} catches up after its clone")
+    if facts.life is not None and facts.life.term == view.term and facts.state in {"stopped", "down"}:
+        return _retry(facts, StartStandby(upstream_of(view, facts), "to catch up after its clone or rewind"))
+    return _retry(facts, Clone(upstream_uid, view.term, "its last clone or rewind did not come up"))
+
+
+def _as_running_standby(view: ClusterView, facts: Facts, upstream_uid: str) -> Step:
+    upstream = upstream_of(view, facts)
+    if upstream is None:
+        return _wait(facts, "no_upstream", "the view names nobody to follow")
+    if facts.following is not None and facts.following.name == upstream.name:
+        if facts.following == upstream:
+            return _wait(facts, "following", f"{facts.uid} follows {upstream_uid} in term {view.term}")
+        return Follow(upstream)
+    if not _sealed(view, facts) or facts.seal is None:
+        return Seal(view.term)
+    if _began_what_is_not_in_the_lineage(view, facts):
+        why = "it began a promotion that is not in the lineage"
+        return _new_life(view, facts, upstream_uid, why, rewind=False)
+    if has_diverged(facts.seal.position, view.lineage):
+        why = f"it has WAL up to {facts.seal.lsn} on timeline {facts.seal.timeline} that the lineage does not"
+        return _new_life(view, facts, upstream_uid, why, rewind=True)
+    return Follow(upstream)
+
+
+def _new_life(view: ClusterView, facts: Facts, upstream_uid: str, why: str, *, rewind: bool) -> Step:
+    """A diverged member begins again, without destroying what may be the last copy of a commit (I3).
+
+    The route of this term proves that ``k`` others have flushed past the fork: then the directory may
+    be rewound in place. A clone leaves the old directory beside it, so it may begin earlier, when the
+    view says that the primary lacks standbys.
+    """
+    if view.route is not None and rewind:
+        return _retry(facts, Rewind(upstream_uid, view.term, why))
+    if view.route is not None or view.rebuild_beside:
+        return _retry(facts, Clone(upstream_uid, view.term, why))
+    return _wait(
+        facts, "diverged", f"{facts.uid} has diverged and waits until others hold the new history: {why}"
+    )
+
+
+def _began_what_is_not_in_the_lineage(view: ClusterView, facts: Facts) -> bool:
+    promotion, life = facts.promotion, facts.life
+    if promotion is None or life is None or promotion.incarnation != life.incarnation:
+        return False
+    return not any(
+        entry.timeline == promotion.timeline and entry.incarnation == promotion.incarnation
+        for entry in view.lineage
+    )
+
+
+def _is(ref: Primary | None, facts: Facts) -> bool:
+    return (
+        ref is not None
+        and facts.life is not None
+        and ref.uid == facts.uid
+        and ref.incarnation == facts.life.incarnation
+    )
+
+
+def _sealed(view: ClusterView, facts: Facts) -> bool:
+    return (
+        facts.seal is not None
+        and facts.seal.term == view.term
+        and facts.sealed_term == view.term
+        and facts.following is None
+    )
+
+
+def _retry(facts: Facts, step: Step) -> Step:
+    """Hold a step back while the pause after its last failure lasts."""
+    if facts.retry_in_s > 0:
+        return _wait(
+            facts,
+            "retry",
+            f"{type(step).__name__.lower()} of {facts.uid} failed; next try in {facts.retry_in_s:.1f} s",
+        )
+    return step
+
+
+def _wait(facts: Facts, code: str, text: str, severity: Severity = "info", fix: str = "") -> Wait:
+    return Wait(Reason(code=code, severity=severity, subject=facts.uid, text=text, fix=fix))
