@@ -1,0 +1,375 @@
+"""The Postgres port: what a keeper asks of the PostgreSQL beside it.
+
+:class:`~keeper.postgres.server.PostgresServer` does it with a real server. Every call ends within its
+``timeout_s`` (seconds) or a limit of its own, and raises
+:class:`~common.errors.PostgresUnavailable` when PostgreSQL, or one of its programs, failed or did
+not answer in time; every call may then be made again, and starts from what is true by then.
+
+Calls are made one after the other; ``observe``, ``probe``, ``confirm`` and the waits may run beside
+any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from common.model.spec import PostgresSpec
+from common.model.wal import ZERO, Lsn, Switch
+
+DataKind = Literal["absent", "empty", "ours", "foreign"]
+"""``foreign`` has files but no PG_VERSION: it is left alone."""
+
+WorkKind = Literal["initdb", "clone", "swap", "rewind"]
+"""Long work that has begun on a data directory; ``swap`` is the last step of a clone."""
+
+StopMode = Literal["fast", "immediate"]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSetting:
+    """``ANY k (names)``; the default counts nobody, so that every commit waits. Empty only for k = 0."""
+
+    k: int = 1
+    names: frozenset[str] = frozenset()
+
+
+NOBODY = SyncSetting()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A primary as a standby, a clone or a rewind reaches it; ``name`` is the slot and application name."""
+
+    host: str
+    port: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ControlData:
+    """What ``pg_controldata`` says; ``state`` in its own words: "shut down", "in production" ..."""
+
+    system_identifier: str
+    state: str
+    checkpoint_timeline: int
+    redo_lsn: Lsn
+    checkpoint_lsn: Lsn
+    minimum_recovery_lsn: Lsn
+    minimum_recovery_timeline: int
+    settings: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def cleanly_stopped(self) -> bool:
+        """Whether a rewind may begin, and a switchover may promote."""
+        return self.state in {"shut down", "shut down in recovery"}
+
+
+@dataclass(frozen=True, slots=True)
+class DataState:
+    """The data directory as it lies on disk.
+
+    ``marker``: the incarnation it says it is. ``kept``: the one the keeper's own directory says.
+    ``unfinished``: work that began and never ended; after a ``rewind`` the directory is unusable.
+    ``greatest_timeline``: of any real history file in it, or of its control data.
+    """
+
+    kind: DataKind
+    marker: str | None = None
+    kept: str | None = None
+    unfinished: WorkKind | None = None
+    version: int | None = None
+    control: ControlData | None = None
+    greatest_timeline: int = 0
+    old_directory_kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which life this is; ``why_new`` is empty unless directory and keeper disagreed and a new one began."""
+
+    incarnation: str
+    why_new: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """What ``stop`` and ``kill`` left: nothing, or processes that only sleep uninterruptibly.
+
+    ``silenced`` processes have SIGKILL pending: enough for a promotion elsewhere, not for a start here.
+    """
+
+    killed: int = 0
+    silenced: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FinalPosition:
+    """Where a sealed standby's WAL ends: the end of its last complete record, replayed."""
+
+    system_identifier: str
+    timeline: int
+    history: tuple[Switch, ...]
+    lsn: Lsn
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionOrder:
+    """Become primary on exactly ``timeline``, from ``fork`` (the final position), waiting for ``sync``."""
+
+    timeline: int
+    fork: Lsn
+    sync: SyncSetting
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """A promotion that has been checked: where the new timeline left the old one."""
+
+    timeline: int
+    fork: Lsn
+    history: tuple[Switch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WalSender:
+    """One row of pg_stat_replication; positions are 0/0 while unknown."""
+
+    pid: int
+    name: str
+    state: str
+    sent: Lsn
+    flush: Lsn
+    replay: Lsn
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One physical replication slot, foreign ones too; ``wal_status`` as PostgreSQL says it."""
+
+    name: str
+    restart_lsn: Lsn | None
+    wal_status: str | None
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """The WAL receiver.
+
+    ``silent_s``: seconds, on the keeper's clock, since it was first seen without a newer message.
+    """
+
+    status: str
+    slot: str
+    host: str
+    port: int
+    silent_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a running server says, in two round trips.
+
+    ``lsn``: end of WAL of a primary, replayed of a standby. ``flush``: flushed of a primary,
+    received and flushed of a standby (0/0 when it has received nothing since its start).
+    ``following``: name of the configured slot, empty for nobody. ``undone``: managed parameters that
+    ALTER SYSTEM, or a command line, overrides. ``pending_restart``: parameters that wait for a restart.
+    """
+
+    version: int
+    system_identifier: str
+    start_id: str
+    in_recovery: bool
+    timeline: int
+    lsn: Lsn
+    flush: Lsn = ZERO
+    history: tuple[Switch, ...] = ()
+    replay_paused: bool = False
+    receiver: Receiver | None = None
+    following: str = ""
+    startup_waits_for: str = ""
+    synchronous_standby_names: str = ""
+    senders: tuple[WalSender, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    undone: tuple[str, ...] = ()
+    pending_restart: tuple[str, ...] = ()
+
+
+class Postgres(Protocol):
+    """The PostgreSQL of one keeper, and its data directory."""
+
+    # The data directory, whether PostgreSQL runs or not.
+
+    async def inspect(self) -> DataState:
+        """Say what lies on disk; asks no server."""
+
+    async def settle_identity(self, new_incarnation: str) -> Identity:
+        """Say which life the data directory is in, once at the keeper's start.
+
+        Order: finish a clone's swap that was interrupted, remove what a clone or initdb left half
+        done (the directory beside, never the data) -> compare marker and kept incarnation -> where
+        they differ, write ``new_incarnation`` to the keeper's own directory, then to the data.
+        """
+
+    async def initialize(self, incarnation: str, spec: PostgresSpec) -> str:
+        """Create the first data directory and return its system identifier.
+
+        Order: record ``initdb`` as under way -> initdb beside -> configuration, marker -> rename.
+        Raises UnsafeOperation when the data directory is not empty.
+        """
+
+    async def clone(
+        self,
+        source: Source,
+        incarnation: str,
+        spec: PostgresSpec,
+        *,
+        progress: Callable[[int, int], None],
+        timeout_s: float,
+    ) -> None:
+        """Copy a primary into a directory beside, then swap; PostgreSQL must be stopped by the swap.
+
+        Order: record ``clone`` and the new incarnation -> pg_basebackup into ``data.new`` (its free
+        space checked against the announced size) -> configuration that follows nobody, marker,
+        ``standby.signal``, fsync -> record ``swap`` -> ``data`` becomes ``data.old``, ``data.new``
+        becomes ``data`` -> the new incarnation is kept. Interrupted before ``swap``, the old
+        directory is as it was, in its old life. ``progress`` gets bytes done and bytes in all.
+        The slot must exist on the source.
+        """
+
+    async def rewind(
+        self, source: Source, incarnation: str, spec: PostgresSpec, *, timeline: int, timeout_s: float
+    ) -> None:
+        """Turn the stopped, cleanly shut down data directory back to where ``source`` forked, in place.
+
+        ``timeline`` is the source's: it must have made a CHECKPOINT on it, which is waited for.
+        Order: keep the new incarnation, record ``rewind`` -> pg_rewind -> configuration that follows
+        nobody, ``standby.signal``, marker, fsync -> the record goes. Interrupted in between, only
+        a clone helps.
+        """
+
+    async def discard_old(self) -> None:
+        """Remove the directory that a clone replaced; called when the clone runs."""
+
+    # Processes.
+
+    async def adopt(self) -> str | None:
+        """Take over a postmaster that already runs on our data directory; its start id, or None."""
+
+    async def start(
+        self, spec: PostgresSpec, *, source: Source | None = None, writable: SyncSetting | None = None
+    ) -> str:
+        """Start PostgreSQL and return its start id as soon as the postmaster has been spawned.
+
+        ``writable`` is given only after a promotion that was reported as finished (I6), with the sync
+        setting to start with; any other start is one in recovery that follows ``source`` or nobody.
+        Order: nothing else of the data directory runs -> (in recovery: ``standby.signal`` written and
+        fsynced; empty history files above the greatest real one removed; settings raised to what the
+        control data ask for) -> configuration written and fsynced -> spawn. A start in recovery
+        always counts nobody as synchronous.
+        """
+
+    async def wait_until_accepting(self, timeout_s: float) -> None:
+        """Return once PostgreSQL takes connections; raises with the end of its log when it died."""
+
+    async def wait_until_down(self) -> None:
+        """Return, within milliseconds, when the postmaster has ended; at once when none is held."""
+
+    @property
+    def start_id(self) -> str | None:
+        """The start that is held by ``start`` or ``adopt`` and has not ended."""
+
+    async def stop(self, mode: StopMode, timeout_s: float) -> Killed:
+        """Ask PostgreSQL to stop; at its end, or after ``timeout_s``, kill whatever is left as ``kill`` does."""
+
+    async def kill(self) -> Killed:
+        """Make it *down* (protocol, section 1).
+
+        The postmaster first, then every process of the data directory until none is found and nobody
+        is attached to its shared memory.
+        """
+
+    # A running server.
+
+    async def observe(self) -> Observation:
+        """Look at everything that a report or a decision needs; cheap enough for once a second."""
+
+    async def probe(self, timeout_s: float) -> None:
+        """Run ``SELECT 1`` over a new connection of the superuser."""
+
+    async def configure(self, spec: PostgresSpec) -> tuple[str, ...]:
+        """Make the operator's parameters and access rules those of the spec, and reload.
+
+        Touches neither upstream nor sync setting. Undoes ALTER SYSTEM on managed parameters. Returns
+        the parameters that wait for a restart. Raises InvalidSpec.
+        """
+
+    async def seal(self, timeout_s: float) -> FinalPosition:
+        """Take no WAL from anybody ever again, then say where ours ends (protocol 5, step 1).
+
+        The caller has stored ``sealed_term`` before. Order: empty upstream written, fsynced and
+        reloaded -> paused replay resumed -> WAL receivers terminated -> a new connection shows the
+        values -> the startup process has run dry -> no WAL receiver is left -> it has run dry once
+        more, and the replay position stands still. Idempotent.
+        """
+
+    async def copy_slots(self, term: int) -> tuple[str, ...]:
+        """Copy every slot of our scheme and an older term to its name in ``term``; returns the new names."""
+
+    async def keep_slots(self, wanted: Mapping[str, Lsn], *, drop_others: bool) -> None:
+        """Have each wanted slot; on a standby advance it to its position, never beyond replay.
+
+        With ``drop_others`` slots of our naming scheme that are not wanted go, active ones excepted;
+        slots of anybody else are never touched. On a primary the positions are not used.
+        """
+
+    async def promote(self, order: PromotionOrder, timeout_s: float) -> Promoted:
+        """Promote, to the letter of the order (protocol 5, step 3). The caller has recorded that it begins.
+
+        Order: position checked -> sync setting written and reloaded -> empty history files for lower
+        free numbers -> a new connection shows the sync setting -> promote -> recovery has ended ->
+        timeline and fork point checked. Raises InvariantViolated, PostgreSQL killed, when it came up
+        on another number or from another point.
+        """
+
+    async def check_promotion(self, order: PromotionOrder) -> Promoted:
+        """Check a server that left recovery while nobody watched, as ``promote`` does at its end."""
+
+    async def follow(self, source: Source, lineage: Collection[int], timeout_s: float) -> None:
+        """Stream from ``source``: written, fsynced, reloaded; returns when the setting is in force.
+
+        ``lineage`` holds the view's timelines. PostgreSQL that has set its mind on a timeline that was
+        abandoned (its history file lies in pg_wal) would never follow another: such files are removed
+        and PostgreSQL is restarted, in recovery, following ``source``.
+        """
+
+    async def apply_sync(
+        self, target: SyncSetting, in_force: Collection[SyncSetting], timeout_s: float
+    ) -> Lsn:
+        """Apply a sync set and return the flush position that ``k`` of it hold (protocol 6, step 2).
+
+        ``in_force`` holds every set of the view, ``target`` among them. Order: written and reloaded ->
+        a new connection shows it -> a record R -> every older WAL sender named in any set has flushed
+        R, or was terminated and is gone -> (when k leaves zero: a CHECKPOINT) -> the flush position is
+        noted -> ``k`` different members of ``target`` have flushed it.
+        """
+
+    async def confirm(self, sets: Collection[SyncSetting], timeout_s: float) -> Lsn:
+        """Write a record now and wait until ``k`` different members of every set have flushed it.
+
+        This is I7 after a start, and the attestation of section 7. A set with k = 0 asks for nobody.
+        """
+
+    async def checkpoint(self, timeout_s: float) -> None:
+        """Run CHECKPOINT: after a promotion, so that a rewind sees it, and before a switchover."""
+
+    async def ensure_roles(self) -> None:
+        """Have the replication and rewind roles, with their passwords, on a primary."""
+
+    async def reload(self) -> None:
+        """Have PostgreSQL read its configuration files."""
+
+    async def close(self) -> None:
+        """Let go of connections and descriptors; PostgreSQL runs on."""
