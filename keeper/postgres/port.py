@@ -70,14 +70,14 @@ class ControlData:
 class DataState:
     """The data directory as it lies on disk.
 
-    ``marker``: the incarnation it says it is. ``kept``: the one the keeper's own directory says.
-    ``unfinished``: work that began and never ended; after a ``rewind`` the directory is unusable.
+    ``marker``: the incarnation it says it is; :func:`keeper.postgres.data.settle_identity` compares it
+    with the one that the keeper has kept. ``unfinished``: work that began and never ended; after a
+    ``rewind`` the directory is unusable.
     ``greatest_timeline``: of any real history file in it, or of its control data.
     """
 
     kind: DataKind
     marker: str | None = None
-    kept: str | None = None
     unfinished: WorkKind | None = None
     version: int | None = None
     control: ControlData | None = None
@@ -87,7 +87,7 @@ class DataState:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which life this is; ``why_new`` is empty unless directory and keeper disagreed and a new one began."""
+    """Which life a data directory is in; ``why_new`` is empty unless directory and keeper disagree."""
 
     incarnation: str
     why_new: str = ""
@@ -205,13 +205,17 @@ class Postgres(Protocol):
     async def inspect(self) -> DataState:
         """Say what lies on disk; asks no server."""
 
-    async def settle_identity(self, new_incarnation: str) -> Identity:
-        """Say which life the data directory is in, once at the keeper's start.
+    async def recover(self) -> DataState:
+        """Clear up after work that a killed keeper left half done, then inspect; once, at the keeper's start.
 
-        Order: finish a clone's swap that was interrupted, remove what a clone or initdb left half
-        done (the directory beside, never the data) -> compare marker and kept incarnation -> where
-        they differ, write ``new_incarnation`` to the keeper's own directory, then to the data.
+        Programs of that work which still run are killed. A clone that had reached its ``swap`` is
+        finished: the data directory then carries the clone's marker. Before that, and for initdb, only
+        the directory beside goes, and the data directory is as it was, in its old life. A ``rewind``
+        stays ``unfinished``: that directory can only be cloned.
         """
+
+    async def mark(self, incarnation: str) -> None:
+        """Write the incarnation into the data directory, durably; the keeper has kept it before."""
 
     async def initialize(self, incarnation: str, spec: PostgresSpec) -> str:
         """Create the first data directory and return its system identifier.
@@ -231,11 +235,10 @@ class Postgres(Protocol):
     ) -> None:
         """Copy a primary into a directory beside, then swap; PostgreSQL must be stopped by the swap.
 
-        Order: record ``clone`` and the new incarnation -> pg_basebackup into ``data.new`` (its free
+        The caller has kept the new incarnation. Order: record ``clone`` -> pg_basebackup into ``data.new`` (its free
         space checked against the announced size) -> configuration that follows nobody, marker,
         ``standby.signal``, fsync -> record ``swap`` -> ``data`` becomes ``data.old``, ``data.new``
-        becomes ``data`` -> the new incarnation is kept. Interrupted before ``swap``, the old
-        directory is as it was, in its old life. ``progress`` gets bytes done and bytes in all.
+        becomes ``data`` -> the record goes. Interrupted before ``swap``, the old directory is as it was. ``progress`` gets bytes done and bytes in all.
         The slot must exist on the source.
         """
 
@@ -245,9 +248,9 @@ class Postgres(Protocol):
         """Turn the stopped, cleanly shut down data directory back to where ``source`` forked, in place.
 
         ``timeline`` is the source's: it must have made a CHECKPOINT on it, which is waited for.
-        Order: keep the new incarnation, record ``rewind`` -> pg_rewind -> configuration that follows
-        nobody, ``standby.signal``, marker, fsync -> the record goes. Interrupted in between, only
-        a clone helps.
+        The caller has kept the new incarnation. Order: record ``rewind`` -> pg_rewind -> configuration
+        that follows nobody, ``standby.signal``, marker, fsync -> the record goes. Interrupted in
+        between, only a clone helps.
         """
 
     async def discard_old(self) -> None:
@@ -282,7 +285,7 @@ class Postgres(Protocol):
         """The start that is held by ``start`` or ``adopt`` and has not ended."""
 
     async def stop(self, mode: StopMode, timeout_s: float) -> Killed:
-        """Ask PostgreSQL to stop; at its end, or after ``timeout_s``, kill whatever is left as ``kill`` does."""
+        """Ask PostgreSQL to stop; at its end, or after ``timeout_s``, kill what is left as ``kill`` does."""
 
     async def kill(self) -> Killed:
         """Make it *down* (protocol, section 1).
