@@ -1,0 +1,5 @@
+"""``pgha demo``: a whole cluster on this machine."""
+
+
+def demo() -> None:
+    """Run."""

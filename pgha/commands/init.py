@@ -1,0 +1,58 @@
+"""``pgha init``: write the spec of a new cluster, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.errors import UnknownOutcome
+from common.model.spec import ClusterSpec
+from common.store.port import Compare, Put, Store
+from pgha.exits import fail
+from pgha.options import Target, with_target
+from pgha.output import Format, dump
+from pgha.specfile import read_spec
+
+
+@with_target
+def init(
+    target: Target,
+    *,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "-f",
+            "--file",
+            exists=True,
+            dir_okay=False,
+            allow_dash=True,
+            help="The spec as YAML or JSON; '-' reads standard input. Left out: defaults.",
+        ),
+    ] = None,
+) -> None:
+    """Write the spec of a new cluster into the store. An existing one is never overwritten."""
+    spec = read_spec(file) if file else ClusterSpec()
+    if not target.run(lambda store: write_once(store, target.keys.spec, spec)):
+        fail(
+            f"cluster {target.keys.cluster} has a spec already and it was left as it is "
+            f"(pgha spec show --cluster {target.keys.cluster} prints it)"
+        )
+    typer.echo(f"wrote the spec of cluster {target.keys.cluster} to {target.keys.spec}:\n")
+    dump(spec.to_plain(), Format.YAML)
+    typer.echo(
+        "\nnext: start pgha-sentinel on two sites and a witness, pgha-keeper beside each PostgreSQL, and\n"
+        f"pgha-proxy where the clients are; then: pgha status --cluster {target.keys.cluster}"
+    )
+
+
+async def write_once(store: Store, key: str, spec: ClusterSpec) -> bool:
+    """Create the spec; False when there is one. A lost answer is settled by reading back."""
+    raw = spec.to_bytes()
+    try:
+        outcome = await store.transact([Compare(key, "create_revision", 0)], [Put(key, raw)])
+    except UnknownOutcome:
+        found = await store.read(key)
+        return any(item.key == key and item.value == raw for item in found.items)
+    return outcome.succeeded

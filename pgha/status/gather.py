@@ -1,0 +1,75 @@
+"""Read what there is to know about a cluster: its documents, its store, and the keepers' live figures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+
+import aiohttp
+from pydantic import TypeAdapter, ValidationError
+
+from common.model.keys import Keys
+from common.model.reports import KeeperReport
+from common.runtime.clock import Clock
+from common.status.assemble import assemble
+from common.status.documents import Documents, read_documents
+from common.status.model import LiveFigures, StatusView
+from common.store.port import Store
+
+LIVE_LIMIT_S: Final = 0.3
+"""For all keepers together; who has not answered by then is shown as it last reported."""
+
+ANSWER_LIMIT_BYTES: Final = 1 << 20
+
+_LIVE: Final = TypeAdapter(LiveFigures)
+
+
+async def read_cluster(store: Store, keys: Keys) -> Documents:
+    """Read all documents but the history, side by side."""
+    wanted = (
+        keys.spec,
+        keys.view,
+        keys.reasons,
+        keys.leader,
+        keys.keepers,
+        keys.sentinels,
+        keys.proxies,
+    )
+    snapshots = await asyncio.gather(*(store.read(prefix) for prefix in wanted))
+    return read_documents(keys, (item for snapshot in snapshots for item in snapshot.items))
+
+
+async def ask_live(keepers: Iterable[KeeperReport], limit_s: float = LIVE_LIMIT_S) -> dict[str, LiveFigures]:
+    """Ask every keeper's API at once; the result holds those that answered in time."""
+    found: dict[str, LiveFigures] = {}
+
+    async def ask(session: aiohttp.ClientSession, report: KeeperReport) -> None:
+        try:
+            async with session.get(f"{report.api_url}/status") as response:
+                answer = await response.content.read(ANSWER_LIMIT_BYTES)
+            figures = _LIVE.validate_json(answer)
+        except (aiohttp.ClientError, TimeoutError, ValidationError, ValueError, OSError):
+            return
+        found[report.uid] = figures
+
+    asked = [report for report in keepers if report.api_url]
+    if asked:
+        timeout = aiohttp.ClientTimeout(total=limit_s)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            await asyncio.gather(*(ask(session, report) for report in asked))
+    return found
+
+
+async def gather(store: Store, keys: Keys, clock: Clock) -> StatusView:
+    """The state of a cluster now.
+
+    Raises StoreUnavailable when the store does not answer.
+    """
+
+    async def documents_and_live() -> tuple[Documents, dict[str, Any]]:
+        documents = await read_cluster(store, keys)
+        return documents, await ask_live(documents.keepers.values())
+
+    (documents, live), members = await asyncio.gather(documents_and_live(), store.members())
+    return assemble(documents, live, members, clock.wall())
