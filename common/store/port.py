@@ -60,6 +60,21 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Newer:
+    """A linearizable read of what changed under a prefix: ``items`` are newer than the revision asked for.
+
+    ``count`` is the number of all keys there at ``revision``. No newer item, and as many keys as
+    one knows, prove that what one knows is all there is: a deletion lowers the count, and whatever
+    raises it again is newer.
+    """
+
+    revision: int
+    cluster_id: int
+    count: int
+    items: tuple[KeyValue, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One change that a watch saw; ``value`` of a delete is empty."""
 
@@ -69,7 +84,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class WatchBatch:
-    """All changes under the prefix up to ``revision``, in order, none missing, none twice."""
+    """All changes under the prefix up to ``revision``, in order, none missing, none twice.
+
+    A batch ends between two revisions: what one transaction wrote is never torn.
+    """
 
     revision: int
     events: tuple[Event, ...]
@@ -96,6 +114,12 @@ class Store(Protocol):
 
     async def read(self, prefix: str) -> Snapshot:
         """Read everything under a prefix, linearizably (a full key is a prefix of itself)."""
+
+    async def read_newer(self, prefix: str, *, than_revision: int) -> Newer:
+        """Read what was written under a prefix after a revision, linearizably.
+
+        It costs a round of the store's members but moves no value that the caller has already.
+        """
 
     async def transact(self, compares: Sequence[Compare], writes: Sequence[Put | Delete]) -> Outcome:
         """Do all writes if all compares hold, else none."""

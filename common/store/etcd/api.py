@@ -1,0 +1,31 @@
+"""python-etcd3's generated API, imported so that it works with today's protobuf and grpc.
+
+Import :data:`rpc` and :data:`grpc` from here and from nowhere else: three variables of the
+environment count at the first import of protobuf and grpc.
+
+- The generated code is older than what protobuf's C runtime accepts; the Python runtime takes it. Its
+  speed is enough: a message of this API takes well under a millisecond.
+- grpc's fork handlers make children crash that are started the ordinary way; nothing here needs them.
+- grpc writes failed connections to stderr in a form of its own; every one of them comes back as an
+  error as well, and stderr belongs to the service's log.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+_ENVIRONMENT = {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python", "GRPC_ENABLE_FORK_SUPPORT": "0"}
+
+os.environ.update(_ENVIRONMENT)
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+with warnings.catch_warnings():
+    warnings.filterwarnings(
+        "ignore", message="Call to deprecated create function", category=DeprecationWarning
+    )
+    import grpc.aio
+    from etcd3 import etcdrpc as rpc
+    from google.protobuf.unknown_fields import UnknownFieldSet
+
+__all__ = ["UnknownFieldSet", "grpc", "rpc"]
