@@ -1,0 +1,233 @@
+"""How each step of the plan is carried out; the order of effects stands in each docstring.
+
+Every action may be interrupted anywhere, by a crash of this process too: the plan begins again from
+what is true then. A promise is durable before anything is done that relies on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from common.errors import PostgresUnavailable
+from common.model.names import standby_name
+from common.model.reports import PromotionReport, SealReport
+from common.model.spec import ClusterSpec
+from common.model.view import ClusterView, Primary
+from common.model.wal import Lsn
+from keeper.disk import Disk
+from keeper.duties import setting_of, wanted_slots
+from keeper.local import Local, SyncProgress
+from keeper.postgres.data import settle_identity
+from keeper.postgres.port import DataState, Postgres, PromotionOrder, Source
+from keeper.state import KeeperState
+from keeper.steps import Upstream
+
+STATE = "keeper"
+SEAL_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 5.0
+FOLLOW_TIMEOUT_S = 10.0
+
+_log = structlog.get_logger()
+
+
+class Actions:
+    """Carries out steps on one PostgreSQL and remembers what must be remembered."""
+
+    def __init__(
+        self, postgres: Postgres, disk: Disk, local: Local, new_id: Callable[[], str], clone_timeout_s: float
+    ) -> None:
+        self._postgres = postgres
+        self._disk = disk
+        self._local = local
+        self._new_id = new_id
+        self._clone_timeout_s = clone_timeout_s
+
+    async def save(self, state: KeeperState) -> None:
+        """Make the keeper's memory durable; only then does it count."""
+        if state != self._local.state:
+            await self._disk.write(STATE, state.model_dump(mode="json"))
+            self._local.state = state
+
+    async def learn_data(self) -> None:
+        """Find out what lies on disk, at the start and after long work that failed.
+
+        Work that was interrupted before the directory changed leaves the old life as it was; an
+        interrupted rewind leaves a directory that only a clone can replace.
+        """
+        local, state = self._local, self._local.state
+        found = await self._postgres.recover()
+        local.data_problem = ""
+        if found.kind == "foreign":
+            local.data_problem = (
+                f"{local.settings.root}/data is not empty and holds no PostgreSQL data: it is left alone"
+            )
+            local.forget_start("failed")
+            return
+        if found.kind != "ours":
+            await self.save(state.changed(life=None))
+            local.forget_start("no_data")
+            return
+        kept = state.life.incarnation if state.life else None
+        identity = settle_identity(found.marker, kept, self._new_id())
+        if identity.why_new:
+            _log.warning("new_incarnation", incarnation=identity.incarnation, why=identity.why_new)
+            state = state.born(identity.incarnation, state.term).completed()
+        if found.unfinished == "rewind" and state.life is not None:
+            state = state.changed(life=state.life.changed(complete=False))
+        await self.save(state)
+        if identity.why_new:
+            await self._postgres.mark(identity.incarnation)
+        self._remember(found)
+        local.forget_start("failed" if found.unfinished == "rewind" else "down")
+
+    def _remember(self, found: DataState) -> None:
+        if found.control is not None:
+            self._local.system_identifier = found.control.system_identifier
+        self._local.greatest_timeline = found.greatest_timeline
+
+    async def initialize(self, term: int, spec: ClusterSpec) -> None:
+        """Create the first data directory; it counts as promoted on timeline 1 (protocol 5.3)."""
+        local = self._local
+        incarnation = self._new_id()
+        await self.save(local.state.born(incarnation, term))
+        local.system_identifier = await self._postgres.initialize(incarnation, spec.postgres)
+        promotion = PromotionReport(term=term, timeline=1, incarnation=incarnation, finished=True)
+        await self.save(local.state.completed().changed(promotion=promotion))
+        self._remember(await self._postgres.inspect())
+        local.forget_start("stopped")
+
+    async def start_standby(self, upstream: Upstream | None, spec: ClusterSpec) -> None:
+        """Spawn PostgreSQL in recovery; the service waits until it accepts connections."""
+        local = self._local
+        local.forget_start("starting")
+        source = Source(upstream.host, upstream.port, upstream.name) if upstream else None
+        local.start_id = await self._postgres.start(spec.postgres, source=source)
+        local.following = upstream
+
+    async def start_writable(self, view: ClusterView, spec: ClusterSpec) -> None:
+        """Spawn PostgreSQL out of recovery, waiting for the view's sync set from its first commit on."""
+        local = self._local
+        local.forget_start("starting")
+        target = view.sync.target
+        local.start_id = await self._postgres.start(spec.postgres, writable=setting_of(target, view.term))
+        local.sync = SyncProgress(view.term, applied=target.id if not view.sync.pending else None)
+
+    async def stop(self) -> None:
+        """End every process of the data directory, on purpose."""
+        self._local.postgres = "stopping"
+        await self._postgres.stop("fast", STOP_TIMEOUT_S)
+        self._local.forget_start("stopped")
+
+    async def seal(self, view: ClusterView) -> None:
+        """Enter the view's term (protocol 5.1).
+
+        Order: the promise is durable -> PostgreSQL takes no WAL any more and has run dry -> slots are
+        kept under the names of the new term -> the final position is reported.
+        """
+        local = self._local
+        await self.save(local.state.sealed(view.term).obeying(view))
+        final = await self._postgres.seal(SEAL_TIMEOUT_S)
+        local.following = None
+        await self._postgres.copy_slots(view.term)
+        local.observed(await self._postgres.observe())
+        local.seal = SealReport(term=view.term, lsn=final.lsn, timeline=final.timeline, history=final.history)
+        _log.info("sealed", term=view.term, lsn=str(final.lsn), timeline=final.timeline)
+
+    async def promote(self, view: ClusterView, named: Primary, timeout_s: float) -> None:
+        """Become primary (protocol 5.3): its beginning is durable before PostgreSQL hears of it."""
+        local = self._local
+        begun = PromotionReport(
+            term=view.term, timeline=named.timeline, incarnation=named.incarnation or "", fork=named.fork
+        )
+        await self.save(local.state.changed(promotion=begun).obeying(view))
+        await self._postgres.promote(self._order(view, named), timeout_s)
+        await self._finish(view, begun)
+
+    async def confirm_promotion(self, view: ClusterView, named: Primary) -> None:
+        """Record a promotion as finished that ended while nobody watched, once it has been checked."""
+        promotion = self._local.state.promotion
+        if promotion is None:
+            raise PostgresUnavailable("no promotion was begun here")
+        await self._postgres.check_promotion(self._order(view, named))
+        await self._finish(view, promotion)
+
+    async def _finish(self, view: ClusterView, promotion: PromotionReport) -> None:
+        local = self._local
+        await self.save(local.state.changed(promotion=promotion.changed(finished=True)))
+        local.seal = None
+        local.sync = SyncProgress(view.term, applied=view.sync.current.id if not view.sync.pending else None)
+        local.observed(await self._postgres.observe())
+        _log.info("promoted", term=view.term, timeline=promotion.timeline, fork=str(promotion.fork))
+
+    @staticmethod
+    def _order(view: ClusterView, named: Primary) -> PromotionOrder:
+        return PromotionOrder(named.timeline, named.fork, setting_of(view.sync.target, view.term))
+
+    async def follow(self, view: ClusterView, upstream: Upstream) -> None:
+        """Stream from the primary of the view's term, under the name of this life in this term."""
+        local = self._local
+        source = Source(upstream.host, upstream.port, upstream.name)
+        timelines = [entry.timeline for entry in view.lineage]
+        local.start_id = None  # it may restart PostgreSQL: the end of this start is then no fault
+        try:
+            await self._postgres.follow(source, timelines, FOLLOW_TIMEOUT_S)
+        finally:
+            if self._postgres.start_id is None:
+                local.forget_start("down")
+            local.start_id = self._postgres.start_id
+        local.following = upstream
+        local.observed(await self._postgres.observe())
+        _log.info("following", upstream=upstream.uid, term=upstream.term)
+
+    async def begin_life(self, view: ClusterView) -> str:
+        """Stop PostgreSQL and take a new incarnation, before a clone or rewind begins."""
+        if self._local.start_id is not None:
+            await self.stop()
+        incarnation = self._new_id()
+        await self.save(self._local.state.born(incarnation, view.term).obeying(view))
+        return incarnation
+
+    async def clone(self, view: ClusterView, spec: ClusterSpec, incarnation: str) -> None:
+        """Copy the primary into a directory beside the old one, then swap them."""
+        self._local.postgres = "cloning"
+        await self._postgres.clone(
+            self._source(view, incarnation),
+            incarnation,
+            spec.postgres,
+            progress=self._show_progress,
+            timeout_s=self._clone_timeout_s,
+        )
+        self._remember(await self._postgres.inspect())
+        self._local.forget_start("stopped")
+
+    async def rewind(self, view: ClusterView, spec: ClusterSpec, incarnation: str) -> None:
+        """Turn the directory back to the fork, in place."""
+        self._local.postgres = "rewinding"
+        await self._postgres.rewind(
+            self._source(view, incarnation),
+            incarnation,
+            spec.postgres,
+            timeline=view.primary.timeline if view.primary else 0,
+            timeout_s=self._clone_timeout_s,
+        )
+        self._remember(await self._postgres.inspect())
+        self._local.forget_start("stopped")
+
+    def _source(self, view: ClusterView, incarnation: str) -> Source:
+        target = view.upstream
+        if target is None:
+            raise PostgresUnavailable("the view names nobody to copy from")
+        return Source(
+            target.host, target.port, standby_name(self._local.settings.uid, incarnation, view.term)
+        )
+
+    def _show_progress(self, done_bytes: int, all_bytes: int) -> None:
+        percent = 100 * done_bytes // all_bytes if all_bytes else 0
+        self._local.progress = f"clone {min(percent, 100)} % of {all_bytes >> 20} MB"
+
+    async def keep_slots(self, view: ClusterView, positions: Mapping[str, Lsn]) -> None:
+        """Have a slot for each other member; those of older terms go once the route is set."""
+        wanted = wanted_slots(view, self._local.settings.uid, positions)
+        await self._postgres.keep_slots(wanted, drop_others=view.phase == "running")

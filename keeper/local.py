@@ -1,0 +1,208 @@
+"""The keeper's own knowledge: what is durable, what was observed, what was done in this start.
+
+The service owns one :class:`Local` and is the only one to change it. From it come the facts for the
+plan and the report for the store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from common.model.names import parse_standby_name
+from common.model.reasons import Reason
+from common.model.reports import (
+    KeeperReport,
+    PostgresRole,
+    PostgresState,
+    SealReport,
+    StandbySeen,
+    SyncReport,
+    UpstreamReport,
+)
+from common.model.view import ClusterView
+from common.model.wal import ZERO, Lsn
+from keeper.evidence import HEARD_WITHIN_S, UpstreamProbe
+from keeper.postgres.port import Observation, WalSender
+from keeper.settings import KeeperSettings
+from keeper.state import KeeperState
+from keeper.steps import Facts, Upstream
+
+CAUGHT_UP_BYTES = 16 << 20
+"""A standby at most one WAL segment behind may enter the sync set; it stays in while it streams."""
+
+
+@dataclass
+class SyncProgress:
+    """What this start of PostgreSQL has done about the sync sets of one term."""
+
+    term: int
+    applied: int | None = None
+    confirmed: frozenset[int] = frozenset()
+
+
+@dataclass
+class Local:
+    """Everything that one keeper knows of its host. ``observation`` belongs to the present start."""
+
+    settings: KeeperSettings
+    state: KeeperState
+    life_id: str
+    version: str
+    postgres: PostgresState = "no_data"
+    data_problem: str = ""
+    greatest_timeline: int = 0
+    system_identifier: str | None = None
+    start_id: str | None = None
+    observation: Observation | None = None
+    seal: SealReport | None = None
+    following: Upstream | None = None
+    sync: SyncProgress | None = None
+    caught_up: frozenset[str] = frozenset()
+    busy: str = ""
+    progress: str = ""
+    reasons: dict[str, Reason] = field(default_factory=dict)
+
+    @property
+    def role(self) -> PostgresRole | None:
+        """What PostgreSQL is, as far as it runs."""
+        if self.observation is None or self.postgres != "running":
+            return None
+        return "standby" if self.observation.in_recovery else "primary"
+
+    def forget_start(self, state: PostgresState) -> None:
+        """PostgreSQL does not run any more: what belonged to that start is void."""
+        self.postgres = state
+        self.start_id = None
+        self.observation = None
+        self.seal = None
+        self.following = None
+        self.sync = None
+        self.caught_up = frozenset()
+
+    def observed(self, observation: Observation) -> None:
+        """Take what the running server says."""
+        self.observation = observation
+        self.system_identifier = observation.system_identifier
+        self.greatest_timeline = max(self.greatest_timeline, observation.timeline)
+        self.caught_up = frozenset(
+            sender.name
+            for sender in observation.senders
+            if sender.state == "streaming"
+            and (sender.name in self.caught_up or observation.lsn - sender.flush <= CAUGHT_UP_BYTES)
+        )
+
+    def facts(
+        self, view: ClusterView | None, *, phase_seen_s: float, retry_in_s: float, restart_after_s: float
+    ) -> Facts:
+        """The values that the plan is made from."""
+        seen = self.observation
+        return Facts(
+            uid=self.settings.uid,
+            state=self.postgres,
+            role=self.role,
+            life=self.state.present_life,
+            system_identifier=self.system_identifier,
+            sealed_term=self.state.sealed_term,
+            seal=self.seal,
+            promotion=self.state.promotion,
+            timeline=seen.timeline if seen else 0,
+            history=seen.history if seen else (),
+            following=self._followed(view),
+            busy=self.data_problem or self.busy,
+            phase_seen_s=phase_seen_s,
+            retry_in_s=retry_in_s,
+            restart_after_s=restart_after_s,
+        )
+
+    def _followed(self, view: ClusterView | None) -> Upstream | None:
+        """What PostgreSQL follows; of one that was adopted only slot and receiver tell."""
+        seen = self.observation
+        if seen is None or not seen.in_recovery or not seen.following:
+            return None
+        if self.following is not None and self.following.name == seen.following:
+            return self.following
+        name = parse_standby_name(seen.following)
+        host, port = (seen.receiver.host, seen.receiver.port) if seen.receiver else ("", 0)
+        target = view.upstream if view else None
+        uid = target.uid if target and (target.host, target.port) == (host, port) else ""
+        return Upstream(uid, host, port, seen.following, name.term if name else 0)
+
+    def report(self, now: datetime, probe: UpstreamProbe, api_url: str) -> KeeperReport:
+        """Say what is true on this host."""
+        settings, state, seen = self.settings, self.state, self.observation
+        return KeeperReport(
+            uid=settings.uid,
+            site=settings.site,
+            keeper_id=state.keeper_id,
+            life=self.life_id,
+            host=settings.host,
+            port=settings.port,
+            api_url=api_url,
+            version=self.version,
+            reported_at=now,
+            generation=state.generation,
+            term=state.term,
+            sealed_term=state.sealed_term,
+            system_identifier=self.system_identifier,
+            incarnation=state.life.incarnation if state.life else None,
+            state=self.postgres,
+            role=self.role,
+            postgres_version=seen.version if seen else 0,
+            start_id=self.start_id,
+            timeline=seen.timeline if seen else 0,
+            history=seen.history if seen else (),
+            greatest_timeline=self.greatest_timeline,
+            lsn=seen.lsn if seen else ZERO,
+            seal=self.seal,
+            promotion=state.promotion,
+            sync=self._sync_report(),
+            upstream=self._upstream_report(probe),
+            standbys=self._standbys(),
+            progress=self.progress,
+            reasons=tuple(self.reasons[code] for code in sorted(self.reasons)),
+        )
+
+    def _sync_report(self) -> SyncReport | None:
+        if self.sync is None or self.role != "primary":
+            return None
+        return SyncReport(
+            term=self.sync.term,
+            applied=self.sync.applied,
+            confirmed=tuple(sorted(self.sync.confirmed)),
+        )
+
+    def _upstream_report(self, probe: UpstreamProbe) -> UpstreamReport | None:
+        if self.role == "primary":
+            return None
+        receiver = self.observation.receiver if self.observation else None
+        name = parse_standby_name(receiver.slot) if receiver else None
+        receiving = (
+            receiver is not None and receiver.status == "streaming" and receiver.silent_s <= HEARD_WITHIN_S
+        )
+        return probe.report(receiving=receiving, term=name.term if name else 0)
+
+    def _standbys(self) -> tuple[StandbySeen, ...]:
+        if self.observation is None or self.role != "primary":
+            return ()
+        found = [seen for sender in self.observation.senders if (seen := self._seen(sender))]
+        return tuple(sorted(found, key=lambda seen: (seen.member, seen.incarnation, seen.term)))
+
+    def _seen(self, sender: WalSender) -> StandbySeen | None:
+        name = parse_standby_name(sender.name)
+        if name is None:
+            return None
+        return StandbySeen(
+            member=name.member,
+            incarnation=name.incarnation,
+            term=name.term,
+            streaming=sender.state == "streaming",
+            caught_up=sender.name in self.caught_up,
+        )
+
+
+def what_observers_act_on(report: KeeperReport) -> bytes:
+    """The report without the figures that may be slow: two that are equal need no new write."""
+    return report.changed(
+        reported_at=datetime.min.replace(tzinfo=report.reported_at.tzinfo), lsn=Lsn(0), progress=""
+    ).to_bytes()

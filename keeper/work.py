@@ -1,0 +1,143 @@
+"""Long work of a keeper: a start that recovers, a clone, a rewind. One at a time, beside the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from common.errors import PostgresUnavailable, StoreUnavailable
+from common.model.spec import ClusterSpec
+from common.model.view import ClusterView
+from common.runtime.clock import Clock
+from keeper.actions import Actions
+from keeper.local import Local
+from keeper.postgres.port import Postgres
+from keeper.steps import Clone, Rewind
+
+NAMED_WITHIN_S = 15.0
+"""How long a new life waits until the view names it, so that the primary has made its slot."""
+
+ACCEPTING_SLICE_S = 1.0
+
+_log = structlog.get_logger()
+
+
+class Work:
+    """The one piece of long work that may be under way; ``failed`` is told why one ended early."""
+
+    def __init__(
+        self,
+        postgres: Postgres,
+        local: Local,
+        actions: Actions,
+        clock: Clock,
+        *,
+        done: Callable[[Exception | None], None],
+        publish: Callable[[], None],
+    ) -> None:
+        self._postgres = postgres
+        self._local = local
+        self._actions = actions
+        self._clock = clock
+        self._done = done
+        self._publish = publish
+        self._task: asyncio.Task[None] | None = None
+        self._for_upstream: str | None = None
+
+    def await_accepting(self) -> None:
+        """Begin to wait for a start, however long its recovery takes."""
+        self._begin(self._await_accepting(), busy="")
+
+    def new_life(
+        self,
+        step: Clone | Rewind,
+        view: ClusterView,
+        spec: ClusterSpec,
+        current_view: Callable[[], ClusterView | None],
+    ) -> None:
+        """Begin a clone or rewind."""
+        self._for_upstream = step.upstream_uid
+        self._begin(self._new_life(step, view, spec, current_view), busy=type(step).__name__.lower())
+
+    async def give_up_if_moved(self, view: ClusterView | None) -> None:
+        """End a clone or rewind whose source is not the primary any more; the plan begins another."""
+        moved = view is not None and view.primary is not None and view.primary.uid != self._for_upstream
+        if self._task is not None and not self._task.done() and self._for_upstream is not None and moved:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _begin(self, work: Coroutine[Any, Any, None], *, busy: str) -> None:
+        self._local.busy = busy
+        self._task = asyncio.create_task(self._finish(work), name=busy or "start")
+
+    async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+        problem: Exception | None = None
+        try:
+            await work
+        except (PostgresUnavailable, StoreUnavailable, OSError) as error:
+            problem = error
+        except asyncio.CancelledError:
+            problem = PostgresUnavailable("given up, because another member is primary by now")
+        if problem is not None and self._local.busy:
+            await self._actions.learn_data()
+        self._local.busy = self._local.progress = ""
+        self._for_upstream = None
+        self._done(problem)
+
+    async def _await_accepting(self) -> None:
+        local = self._local
+        start_id = local.start_id
+        while local.postgres == "starting" and local.start_id == start_id:
+            try:
+                await self._postgres.wait_until_accepting(ACCEPTING_SLICE_S)
+            except PostgresUnavailable:
+                if self._postgres.start_id is None:
+                    raise
+                continue
+            await self._accepted(start_id)
+
+    async def _accepted(self, start_id: str | None) -> None:
+        local = self._local
+        observation = await self._postgres.observe()
+        if local.postgres != "starting" or local.start_id != start_id:
+            return
+        if local.state.life is not None and not local.state.life.complete:
+            await self._actions.save(local.state.completed())
+            await self._postgres.discard_old()
+        local.postgres = "running"
+        local.observed(observation)
+        _log.info("accepting", role=local.role, timeline=observation.timeline, lsn=str(observation.lsn))
+
+    async def _new_life(
+        self,
+        step: Clone | Rewind,
+        view: ClusterView,
+        spec: ClusterSpec,
+        current_view: Callable[[], ClusterView | None],
+    ) -> None:
+        """Only when the view names the new life has the primary made its slot."""
+        is_clone = isinstance(step, Clone)
+        _log.info("new_life", how=self._local.busy, why=step.why, upstream=step.upstream_uid)
+        incarnation = await self._actions.begin_life(view)
+        self._local.postgres = "cloning" if is_clone else "rewinding"
+        self._publish()
+        named = await self._until_named(incarnation, current_view)
+        if is_clone:
+            await self._actions.clone(named, spec, incarnation)
+        else:
+            await self._actions.rewind(named, spec, incarnation)
+
+    async def _until_named(
+        self, incarnation: str, current_view: Callable[[], ClusterView | None]
+    ) -> ClusterView:
+        limit = self._clock.monotonic() + NAMED_WITHIN_S
+        while self._clock.monotonic() < limit:
+            view = current_view()
+            member = view.member(self._local.settings.uid) if view else None
+            if view is not None and member is not None and member.incarnation == incarnation:
+                return view
+            await self._clock.sleep(0.02)
+        raise StoreUnavailable(f"the view did not name the new life {incarnation} in time")
