@@ -235,10 +235,11 @@ class Postgres(Protocol):
     ) -> None:
         """Copy a primary into a directory beside, then swap; PostgreSQL must be stopped by the swap.
 
-        The caller has kept the new incarnation. Order: record ``clone`` -> pg_basebackup into ``data.new`` (its free
-        space checked against the announced size) -> configuration that follows nobody, marker,
-        ``standby.signal``, fsync -> record ``swap`` -> ``data`` becomes ``data.old``, ``data.new``
-        becomes ``data`` -> the record goes. Interrupted before ``swap``, the old directory is as it was. ``progress`` gets bytes done and bytes in all.
+        The caller has kept the new incarnation. Order: record ``clone`` -> pg_basebackup into
+        ``data.new`` (its free space checked against the announced size) -> configuration that follows
+        nobody, marker, ``standby.signal``, fsync -> record ``swap`` -> ``data`` becomes ``data.old``,
+        ``data.new`` becomes ``data`` -> the record goes. Interrupted before ``swap``, the old
+        directory is as it was. ``progress`` gets bytes done and bytes in all.
         The slot must exist on the source.
         """
 

@@ -1,0 +1,99 @@
+"""pg_hba.conf and pg_ident.conf: who may come in, and how. Pure.
+
+The superuser comes by the local socket alone, as an operating system user of a short list. The
+replication and rewind roles have passwords. Everybody else needs a SCRAM password, unless a line of
+the operator says otherwise, or an old client that knows only md5 was named with its network.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from common.errors import InvalidSpec
+from common.model.spec import PostgresSpec
+
+REPLICATION_ROLE: Final = "pgha_replication"
+REWIND_ROLE: Final = "pgha_rewind"
+MAP: Final = "pgha"
+
+_TYPES: Final = frozenset({"local", "host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc"})
+_METHODS: Final = frozenset(
+    {"trust", "reject", "scram-sha-256", "md5", "password", "gss", "sspi", "ident", "peer", "ldap", "radius"}
+    | {"cert", "pam", "bsd", "oauth"}
+)
+_TOKEN = re.compile(r'"[^"]*"(?:,\S*)?|[^\s"]+(?:"[^"]*"\S*)*')
+
+
+def render_hba(spec: PostgresSpec, superuser: str) -> str:
+    """Write pg_hba.conf: pgha's own lines, then the operator's, then SCRAM for everybody.
+
+    Raises InvalidSpec for a line of the operator that PostgreSQL would refuse.
+    """
+    who = f'"{superuser}"'
+    lines = [
+        "# Written by pgha: changes made here are lost. Give lines under postgres.hba.",
+        f"local all {who} peer map={MAP}",
+        f"local replication {who} peer map={MAP}",
+        f"host all {who} all reject",
+        f"host replication {REPLICATION_ROLE} all scram-sha-256",
+        f"host all {REPLICATION_ROLE} all reject",
+        f"host postgres {REWIND_ROLE} all scram-sha-256",
+        f"host all {REWIND_ROLE} all reject",
+    ]
+    lines += [f'host all "{entry.user}" {_network(entry.network)} md5' for entry in spec.md5_users]
+    lines += [_checked(line) for line in spec.hba]
+    lines += ["local all all scram-sha-256", "host all all all scram-sha-256"]
+    return "\n".join(lines) + "\n"
+
+
+def render_ident(system_users: Iterable[str], superuser: str) -> str:
+    """Write pg_ident.conf: which operating system users may be the superuser."""
+    lines = [f'{MAP} "{user}" "{superuser}"' for user in sorted(set(system_users))]
+    return "# Written by pgha: changes made here are lost.\n" + "\n".join(lines) + "\n"
+
+
+def _network(text: str) -> str:
+    return str(ipaddress.ip_network(text))
+
+
+def _checked(line: str) -> str:
+    """Return one of the operator's lines when it has the shape that PostgreSQL takes."""
+    field = f"postgres.hba: {line!r}"
+    if any(ord(character) < ord(" ") and character != "\t" for character in line):
+        raise InvalidSpec(f"{field}: must be one line")
+    text = line.split("#", 1)[0].strip()
+    if not text:
+        raise InvalidSpec(f"{field}: must hold a rule")
+    words = _TOKEN.findall(text)
+    if words[0] not in _TYPES:
+        raise InvalidSpec(f"{field}: must begin with one of {', '.join(sorted(_TYPES))}")
+    if any(word.startswith("@") for word in words):
+        raise InvalidSpec(f"{field}: must not name other files")
+    at = 3 if words[0] == "local" else _after_address(words, field)
+    if len(words) <= at or words[at] not in _METHODS:
+        shown = words[at] if len(words) > at else "nothing"
+        raise InvalidSpec(f"{field}: {shown} stands where an authentication method must be")
+    return text
+
+
+def _after_address(words: list[str], field: str) -> int:
+    """Return where the method stands in a line with an address, which may come with a mask of its own."""
+    if len(words) < 4:  # noqa: PLR2004 - type, database, user, address
+        raise InvalidSpec(f"{field}: needs a database, a user, an address and a method")
+    try:
+        ipaddress.ip_address(words[3])
+    except ValueError:
+        if "/" in words[3]:
+            _check_network(words[3], field)
+        return 4
+    return 5
+
+
+def _check_network(text: str, field: str) -> None:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        raise InvalidSpec(f"{field}: {error}") from error
