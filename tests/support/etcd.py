@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
+from common.store.etcd.api import grpc, rpc
 from tests.support.ports import free_port
 
 _START_LIMIT_S = 20.0
@@ -111,7 +113,7 @@ class EtcdServer:
 
     def _serves(self) -> bool:
         if self.scheme == "https":
-            return "serving client traffic" in self.log() or self._port_open()
+            return self._port_open()
         try:
             with urllib.request.urlopen(f"{self.url}/health", timeout=1) as answer:  # noqa: S310 - http by construction
                 return bool(json.load(answer)["health"] == "true")
@@ -119,8 +121,6 @@ class EtcdServer:
             return False
 
     def _port_open(self) -> bool:
-        import socket  # noqa: PLC0415
-
         with socket.socket() as probe:
             probe.settimeout(1)
             return probe.connect_ex(("127.0.0.1", self.client_port)) == 0
@@ -191,3 +191,11 @@ def etcd_cluster(count: int, *, binary: Path | None = None) -> Iterator[list[Etc
     finally:
         for server in servers:
             server.__exit__()
+
+
+async def compact(server: EtcdServer) -> None:
+    """Make etcd forget its history up to now."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.client_port}") as channel:
+        kv = rpc.KVStub(channel)
+        revision = (await kv.Range(rpc.RangeRequest(key=b"x"))).header.revision
+        await kv.Compact(rpc.CompactionRequest(revision=revision, physical=True))

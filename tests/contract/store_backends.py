@@ -1,0 +1,143 @@
+"""One way to open, break and heal a store, whichever implementation is behind it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import count
+from typing import Any
+
+from common.runtime.clock import SystemClock
+from common.store.etcd import EtcdSettings, open_store
+from common.store.memory import MemoryEtcd, MemoryStore
+from common.store.port import Store
+from tests.support.aio import run
+from tests.support.etcd import EtcdServer, compact
+from tests.support.forwarder import Forwarder
+
+TIMEOUT_S = 0.8
+_numbers = count(1)
+
+
+class StoreUnderTest(ABC):
+    """A client with faults, a second one without, and a prefix that belongs to the test."""
+
+    store: Store
+    other: Store
+    ttl_s: int
+
+    def __init__(self) -> None:
+        self.prefix = f"/test{next(_numbers)}/"
+
+    @abstractmethod
+    async def cut(self) -> None:
+        """Break the connection of ``store`` and allow no new one."""
+
+    @abstractmethod
+    async def heal(self) -> None:
+        """Let ``store`` connect again."""
+
+    @abstractmethod
+    async def losing_the_answer(self, write: Callable[[], Awaitable[Any]]) -> Any:
+        """Do a write that is applied and whose answer never comes."""
+
+    @abstractmethod
+    async def compact(self) -> None:
+        """Forget the store's history."""
+
+
+class Backend(ABC):
+    """A store that runs."""
+
+    @abstractmethod
+    def opened(self) -> AbstractAsyncContextManager[StoreUnderTest]:
+        """Open it for one test."""
+
+    def run(self, story: Callable[[StoreUnderTest], Coroutine[Any, Any, None]]) -> None:
+        """Run a test's story against it."""
+
+        async def main() -> None:
+            async with self.opened() as opened:
+                await story(opened)
+
+        run(main())
+
+
+class _MemoryUnderTest(StoreUnderTest):
+    ttl_s = 1
+
+    def __init__(self, server: MemoryEtcd) -> None:
+        super().__init__()
+        self._server = server
+        self._client = MemoryStore(server, timeout_s=TIMEOUT_S)
+        self.store = self._client
+        self.other = MemoryStore(server)
+
+    async def cut(self) -> None:
+        self._client.cut()
+
+    async def heal(self) -> None:
+        self._client.heal()
+
+    async def losing_the_answer(self, write: Callable[[], Awaitable[Any]]) -> Any:
+        self._client.lose_answer(applied=True)
+        return await write()
+
+    async def compact(self) -> None:
+        self._server.compact()
+
+
+class MemoryBackend(Backend):
+    """The store in memory."""
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[StoreUnderTest]:
+        yield _MemoryUnderTest(MemoryEtcd(SystemClock()))
+
+
+class _EtcdUnderTest(StoreUnderTest):
+    ttl_s = 2
+
+    def __init__(self, server: EtcdServer, forwarder: Forwarder) -> None:
+        super().__init__()
+        self._server = server
+        self._forwarder = forwarder
+        through = f"http://127.0.0.1:{forwarder.port}"
+        self.store = open_store(EtcdSettings(endpoints=(through,), timeout_s=TIMEOUT_S))
+        self.other = open_store(EtcdSettings(endpoints=(server.url,)))
+
+    async def cut(self) -> None:
+        await self._forwarder.cut()
+
+    async def heal(self) -> None:
+        await self._forwarder.heal()
+
+    async def losing_the_answer(self, write: Callable[[], Awaitable[Any]]) -> Any:
+        await self.store.read(self.prefix)
+        self._forwarder.freeze(to_server=False)
+        try:
+            return await write()
+        finally:
+            self._forwarder.break_connections()
+            self._forwarder.thaw()
+
+    async def compact(self) -> None:
+        await compact(self._server)
+
+
+class EtcdBackend(Backend):
+    """A real etcd behind a forwarder."""
+
+    def __init__(self, server: EtcdServer) -> None:
+        self._server = server
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[StoreUnderTest]:
+        async with Forwarder(self._server.client_port) as forwarder:
+            under_test = _EtcdUnderTest(self._server, forwarder)
+            try:
+                yield under_test
+            finally:
+                await under_test.store.close()
+                await under_test.other.close()
