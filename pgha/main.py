@@ -51,7 +51,8 @@ def run(arguments: list[str]) -> int:
 def _wrong_usage(error: Exception) -> int:
     context = getattr(error, "ctx", None)
     message: str = getattr(error, "format_message", error.__str__)()
-    say(f"{message.replace('Value error, ', '').rstrip('.')}; see {context.command_path if context else 'pgha'} --help")
+    message = message.replace("Value error, ", "").rstrip(".")
+    say(f"{message}; see {context.command_path if context else 'pgha'} --help")
     return Exit.USAGE
 
 

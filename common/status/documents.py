@@ -6,7 +6,6 @@ One malformed or newer document never hides the others: it is named, and counts 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -62,24 +61,12 @@ def read_documents(keys: Keys, items: Iterable[KeyValue]) -> Documents:
         spec=one(ClusterSpec, keys.spec),
         view=one(ClusterView, keys.view),
         reasons=one(ReasonsDocument, keys.reasons),
-        leader=leader_uid(stored[keys.leader]) if keys.leader in stored else None,
+        leader=stored[keys.leader].decode(errors="replace") if keys.leader in stored else None,
         keepers=several(KeeperReport, keys.keepers),
         sentinels=several(SentinelReport, keys.sentinels),
         proxies=several(ProxyReport, keys.proxies),
         malformed=tuple(malformed),
     )
-
-
-def leader_uid(value: bytes) -> str:
-    """Return the uid that the leader key holds, as JSON text or bare."""
-    text = value.decode("utf-8", "replace")
-    try:
-        plain = json.loads(text)
-    except ValueError:
-        return text
-    if isinstance(plain, dict):
-        return str(plain.get("uid", ""))
-    return str(plain)
 
 
 def _read(kind: type[D], key: str, value: bytes, malformed: list[Reason]) -> D | None:

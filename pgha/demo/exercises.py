@@ -1,0 +1,124 @@
+"""One exercise after the other: traffic, a fault, repair, full health, and the account of it all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from common.errors import PghaError
+from common.runtime.clock import Clock
+from common.status.documents import Documents
+from pgha.demo.accounting import Phases, Traffic, lost_rows, phases, traffic
+from pgha.demo.cluster import DemoCluster
+from pgha.demo.faults import FAULTS, Fault
+from pgha.demo.health import why_not_healthy
+from pgha.demo.workload import Workload
+
+BEFORE_S: Final = 2.0
+"""Traffic before the fault."""
+AFTER_S: Final = 1.0
+"""Traffic after everything is well again."""
+QUIET_S: Final = 6.0
+"""Where no failover may follow, it is given this long to follow all the same: two leases."""
+HEALTH_LIMIT_S: Final = 120.0
+
+
+class NotWell(PghaError):
+    """The cluster did not become entirely well again in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one exercise showed; ``back_s``: from the fault until the victim streams as a standby."""
+
+    exercise: str
+    traffic: Traffic
+    lost: tuple[int, ...]
+    phases: Phases
+    old_primary: str
+    new_primary: str
+    term: int
+    failovers: int
+    victim: str | None
+    back_s: float | None
+
+
+class Exercises:
+    """Runs exercises on a demo cluster that is well."""
+
+    def __init__(self, cluster: DemoCluster, workload: Workload, clock: Clock) -> None:
+        self._cluster = cluster
+        self._workload = workload
+        self._clock = clock
+        self._reported_lost: set[int] = set()
+
+    async def run(self, name: str) -> Outcome:
+        """Run one exercise.
+
+        Raises NotWell when the cluster does not recover entirely.
+        """
+        documents = self._cluster.documents
+        before, term_before = _primary_and_term(documents)
+        fault = FAULTS[name](documents, self._cluster.layout)
+        async with self._workload.running() as statements:
+            await self._clock.sleep(BEFORE_S)
+            self._cluster.tell(f"{name}: {fault.text}")
+            fault_s = await self._cluster.strike(fault)
+            await self._repair(fault)
+            await self._until_well(fault, fault_s, term_before)
+            await self._clock.sleep(AFTER_S)
+        after, term = _primary_and_term(self._cluster.documents)
+        acked_s = [each.ended_s for each in statements if each.result == "ok" and each.row is not None]
+        return Outcome(
+            exercise=name,
+            traffic=traffic(statements, fault_s, fault.sites),
+            lost=await self.newly_lost(),
+            phases=phases(fault_s, self._cluster.observer.milestones, acked_s),
+            old_primary=before,
+            new_primary=after,
+            term=term,
+            failovers=term - term_before,
+            victim=fault.victim,
+            back_s=self._back_s(fault, fault_s),
+        )
+
+    async def newly_lost(self) -> tuple[int, ...]:
+        """Acknowledged rows that the primary lacks and that no exercise before has named."""
+        primary, _ = _primary_and_term(self._cluster.documents)
+        present = await self._workload.present(self._cluster.layout.keeper(primary).port)
+        missing = set(lost_rows(self._workload.acked, present)) - self._reported_lost
+        self._reported_lost |= missing
+        return tuple(sorted(missing))
+
+    async def _repair(self, fault: Fault) -> None:
+        await self._clock.sleep(fault.back_after_s)
+        if fault.services:
+            await self._cluster.start_services(fault.services)
+            self._cluster.tell(f"started again: {', '.join(fault.services)}")
+
+    async def _until_well(self, fault: Fault, fault_s: float, term_before: int) -> None:
+        if not fault.failover:
+            await self._clock.sleep(max(0.0, fault_s + QUIET_S - self._clock.monotonic()))
+
+        def well(documents: Documents) -> bool:
+            _, term = _primary_and_term(documents)
+            happened = term > term_before or not fault.failover
+            return happened and not why_not_healthy(documents, self._cluster.layout)
+
+        if not await self._cluster.observer.wait_for(well, HEALTH_LIMIT_S):
+            why = why_not_healthy(self._cluster.documents, self._cluster.layout)
+            raise NotWell(
+                f"the cluster was not well again within {HEALTH_LIMIT_S:.0f} s: {why or 'no failover began'}"
+            )
+
+    def _back_s(self, fault: Fault, fault_s: float) -> float | None:
+        """How long after the fault the victim streamed again."""
+        since_s = self._cluster.observer.streaming_since_s.get(fault.victim or "")
+        return since_s - fault_s if since_s is not None and since_s > fault_s else None
+
+
+def _primary_and_term(documents: Documents) -> tuple[str, int]:
+    view = documents.view
+    if view is None:
+        return "", 0
+    return (view.primary.uid if view.primary else ""), view.term

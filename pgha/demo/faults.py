@@ -1,0 +1,134 @@
+"""What each exercise breaks, for the cluster as it is at that moment. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from common.status.documents import Documents
+from pgha.demo.layout import SITES, Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is killed at one instant, and when it comes back.
+
+    ``services`` are started again after ``back_after_s``; ``postgres_of`` names keepers all of whose
+    PostgreSQL processes are killed, ``postmaster_of`` one of whom only the postmaster is.
+    ``victim`` is the member that has to come back as a standby. ``sites`` are those whose clients count.
+    """
+
+    text: str
+    failover: bool
+    services: tuple[str, ...] = ()
+    postgres_of: tuple[str, ...] = ()
+    postmaster_of: str | None = None
+    victim: str | None = None
+    back_after_s: float = 0.0
+    sites: tuple[str, ...] = SITES
+
+
+def _primary(documents: Documents) -> str:
+    view = documents.view
+    if view is None or view.primary is None:
+        raise ValueError("there is no primary to hurt")
+    return view.primary.uid
+
+
+def crash(documents: Documents, layout: Layout) -> Fault:
+    """The postmaster of the primary dies; its keeper lives and brings it back."""
+    del layout
+    uid = _primary(documents)
+    return Fault(
+        f"kill -9 of the postmaster of {uid}, the primary", failover=True, postmaster_of=uid, victim=uid
+    )
+
+
+def keeper_crash(documents: Documents, layout: Layout) -> Fault:
+    """The primary's keeper dies and is started again: PostgreSQL must not notice."""
+    del layout
+    uid = _primary(documents)
+    text = f"kill -9 of the keeper of {uid}, the primary; PostgreSQL is left alone"
+    return Fault(text, failover=False, services=(uid,), back_after_s=3.0)
+
+
+def host(documents: Documents, layout: Layout) -> Fault:
+    """A power cut of the primary's host."""
+    del layout
+    uid = _primary(documents)
+    return Fault(
+        f"kill -9 of everything on the host of {uid}, the primary",
+        failover=True,
+        services=(uid,),
+        postgres_of=(uid,),
+        victim=uid,
+        back_after_s=5.0,
+    )
+
+
+def site(documents: Documents, layout: Layout) -> Fault:
+    """A power cut of the primary's whole site."""
+    uid = _primary(documents)
+    lost = layout.keeper(uid).site
+    return Fault(
+        f"kill -9 of everything on site {lost}, which holds the primary {uid}",
+        failover=True,
+        services=tuple(place.uid for place in layout.places if place.site == lost),
+        postgres_of=tuple(place.uid for place in layout.keepers if place.site == lost),
+        victim=uid,
+        back_after_s=8.0,
+        sites=tuple(name for name in SITES if name != lost),
+    )
+
+
+def sync_standby(documents: Documents, layout: Layout) -> Fault:
+    """A power cut of the host of a standby that acknowledges."""
+    del layout
+    members = documents.view.sync.current.members if documents.view else ()
+    uids = sorted(member.uid for member in members)
+    if not uids:
+        raise ValueError("the sync set has no member to hurt")
+    text = f"kill -9 of everything on the host of {uids[0]}, a member of the sync set"
+    return Fault(
+        text,
+        failover=False,
+        services=(uids[0],),
+        postgres_of=(uids[0],),
+        victim=uids[0],
+        back_after_s=5.0,
+    )
+
+
+def sentinel(documents: Documents, layout: Layout) -> Fault:
+    """The leader of the sentinels dies together with the primary's host."""
+    power_cut = host(documents, layout)
+    if documents.leader is None:
+        raise ValueError("there is no leader to hurt")
+    return Fault(
+        f"kill -9 of {documents.leader}, which leads, and of everything on the host of {power_cut.victim}",
+        failover=True,
+        services=(documents.leader, *power_cut.services),
+        postgres_of=power_cut.postgres_of,
+        victim=power_cut.victim,
+        back_after_s=power_cut.back_after_s,
+    )
+
+
+def etcd(documents: Documents, layout: Layout) -> Fault:
+    """The whole store dies and comes back."""
+    del documents
+    text = f"kill -9 of {'etcd' if len(layout.etcd) == 1 else 'all etcd members'}"
+    return Fault(text, failover=False, services=tuple(place.uid for place in layout.etcd), back_after_s=5.0)
+
+
+FAULTS: Final[Mapping[str, Callable[[Documents, Layout], Fault]]] = {
+    "crash": crash,
+    "keeper-crash": keeper_crash,
+    "host": host,
+    "site": site,
+    "sync-standby": sync_standby,
+    "sentinel": sentinel,
+    "etcd": etcd,
+}
+"""The exercises by the names that ``--exercise`` takes."""

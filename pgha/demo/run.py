@@ -1,0 +1,116 @@
+"""The demo from its first line to its last: start, exercises, stay, end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from common.errors import PghaError
+from common.model.spec import ClusterSpec
+from common.runtime.clock import Clock
+from keeper.postgres.programs import find_programs
+from pgha.demo.cluster import DemoCluster
+from pgha.demo.exercises import Exercises
+from pgha.demo.layout import HOST, Layout
+from pgha.demo.output import Output
+from pgha.demo.services import CLIENT, CLUSTER
+from pgha.demo.workload import Workload
+from pgha.exits import Exit, say
+
+ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the demo was asked for; ``stay``: run on after the exercises until it is told to end."""
+
+    layout: Layout
+    spec: ClusterSpec
+    exercises: Sequence[str]
+    postgres: Path | None
+    keep: bool
+    stay: bool
+
+
+async def run(options: Options, clock: Clock, output: Output) -> Exit:
+    """Run the demo; whatever ends it, no process is left."""
+    task = asyncio.ensure_future(_run(options, clock, output))
+    with _told_to_end(task):
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return Exit.INTERRUPTED
+        except PghaError as error:
+            say(str(error))
+            return Exit.FAILED
+
+
+async def _run(options: Options, clock: Clock, output: Output) -> Exit:
+    cluster = DemoCluster(options.layout, options.spec, find_programs(options.postgres), clock, output.step)
+    try:
+        output.step(f"everything of this demo lives in {cluster.directory}")
+        await cluster.start()
+        workload = Workload(options.layout.proxies, cluster.credentials, clock)
+        await workload.create_table(options.layout.proxies[0].port)
+        for line in how_to_connect(cluster):
+            output.line(line)
+        code = await _exercise(options.exercises, Exercises(cluster, workload, clock), output)
+        if options.stay:
+            output.step("the cluster stays up until Ctrl-C")
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        return code
+    finally:
+        output.step("ending")
+        await cluster.end(keep=options.keep)
+        output.step("ended; no process is left")
+
+
+async def _exercise(names: Sequence[str], exercises: Exercises, output: Output) -> Exit:
+    """Run all exercises; every acknowledged row is looked for after each one."""
+    lost = 0
+    for name in names:
+        outcome = await exercises.run(name)
+        lost += len(outcome.lost)
+        output.result(outcome)
+    if lost:
+        say(f"{lost} acknowledged rows are missing")
+    return Exit.FAILED if lost else Exit.HEALTHY
+
+
+def how_to_connect(cluster: DemoCluster) -> list[str]:
+    """The lines with which a person gets at the cluster."""
+    endpoints = ",".join(cluster.layout.endpoints)
+    lines = ["", "  write and read through the proxy of either site:"]
+    lines += [
+        f"    PGPASSFILE={cluster.secrets.passfile} psql -h {HOST} -p {place.port} -U {CLIENT} {CLIENT}"
+        f"   # {place.site}"
+        for place in cluster.layout.proxies
+    ]
+    return [*lines, "  look at it:", f"    pgha status --cluster {CLUSTER} --etcd-endpoints {endpoints}", ""]
+
+
+@contextlib.contextmanager
+def _told_to_end(task: asyncio.Future[Exit]) -> Iterator[None]:
+    """Cancel the task, once, when the process is told to end: a second signal cannot stop the clearing up."""
+    told = False
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        nonlocal told
+        if not told:
+            task.cancel()
+        told = True
+
+    for number in ENDING:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield
+    finally:
+        for number in ENDING:
+            loop.remove_signal_handler(number)
