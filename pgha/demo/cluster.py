@@ -62,7 +62,7 @@ class DemoCluster:
         self.tell = tell
         self._spec = spec
         self._clock = clock
-        self._programs = Programs(postgres_bin, POSTGRES_USER)
+        self._programs = Programs(postgres_bin, POSTGRES_USER, Path("/"))
         self._etcd_binary = find_etcd()
         taken = ports_in_use(layout.ports, HOST)
         if taken:

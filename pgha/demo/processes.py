@@ -100,7 +100,7 @@ def ports_in_use(ports: Mapping[int, str], host: str) -> list[str]:
 
 
 def postgres_processes(directories: Iterable[Path], programs: Path) -> list[int]:
-    """Every process of these directories: servers, and PostgreSQL's programs that work on them.
+    """Every process that works below these directories: servers, and programs such as pg_basebackup.
 
     ``programs`` is where the executables are; one that was replaced on disk counts too. A person's
     shell or psql in one of the directories is left alone.
@@ -120,10 +120,9 @@ def _works_below(entry: Path, roots: Sequence[Path], binaries: Path) -> bool:
         if executable.parent != binaries or executable.name == "psql":
             return False
         place = Path(str((entry / "cwd").readlink()).removesuffix(" (deleted)"))
-        words = (entry / "cmdline").read_bytes().decode(errors="replace")
     except OSError:
         return False
-    return any(place.is_relative_to(root) or f"{root}/" in words for root in roots)
+    return any(place.is_relative_to(root) for root in roots)
 
 
 def kill_all(pids: Iterable[int]) -> None:
