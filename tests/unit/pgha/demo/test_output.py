@@ -1,0 +1,73 @@
+"""What the demo prints of an exercise."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pgha.demo.accounting import NO_FAILOVER, Phases, Traffic
+from pgha.demo.exercises import Outcome
+from pgha.demo.output import Output, to_json, to_text
+from tests.support.clock import ManualClock
+
+TRAFFIC = Traffic(acked=900, unknown=2, errors=1, in_flight=3, write_gap_s=0.1874)
+CRASH = Outcome(
+    exercise="crash",
+    traffic=TRAFFIC,
+    lost=(),
+    phases=Phases(0.015, 0.04, 0.0431, 0.05),
+    old_primary="sandun-1",
+    new_primary="shiqiao-2",
+    term=2,
+    failovers=1,
+    victim="sandun-1",
+    back_s=1.84,
+)
+QUIET = Outcome(
+    "etcd", TRAFFIC, (7,), NO_FAILOVER, "sandun-1", "sandun-1", term=1, failovers=0, victim=None, back_s=None
+)
+
+
+def test_the_object_of_an_exercise_has_exactly_the_promised_keys() -> None:
+    """Scripts rely on them."""
+    assert to_json(CRASH) == {
+        "exercise": "crash",
+        "acked": 900,
+        "lost": 0,
+        "unknown": 2,
+        "write_gap_ms": 187.4,
+        "errors": 1,
+        "phases": {"detect_ms": 15.0, "seal_ms": 40.0, "promote_ms": 43.1, "route_ms": 50.0},
+        "old_primary": "sandun-1",
+        "new_primary": "shiqiao-2",
+        "term": 2,
+        "in_flight": 3,
+    }
+
+
+def test_without_a_failover_the_phases_are_null() -> None:
+    """Nothing was detected, sealed or promoted."""
+    assert set(to_json(QUIET)["phases"].values()) == {None}
+    assert to_json(QUIET)["lost"] == 1
+
+
+def test_the_text_says_who_took_over_and_how_long_writers_waited() -> None:
+    """And when the old primary was back."""
+    shown = "\n".join(to_text(CRASH))
+
+    assert "sandun-1 -> shiqiao-2 in term 2" in shown
+    assert "187.4 ms" in shown
+    assert "sandun-1 streams again 1.8 s after the fault" in shown
+
+
+def test_json_has_standard_output_for_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """Steps go to standard error, so that a pipe sees objects and nothing else."""
+    output = Output(ManualClock(), as_json=True)
+    output.step("started")
+    output.result(CRASH)
+
+    said = capsys.readouterr()
+
+    assert [json.loads(line)["exercise"] for line in said.out.splitlines()] == ["crash"]
+    assert "started" in said.err
