@@ -172,9 +172,10 @@ def _sync_of(view: ClusterView | None, uid: str) -> Literal["primary", "sync", "
 
 def _reasons(documents: Documents, store: tuple[StoreMember, ...]) -> Iterable[Reason]:
     """What the leader and the services say, and what only a reader of the store can see."""
-    yield from documents.malformed
-    if documents.reasons is not None:
-        yield from documents.reasons.reasons
+    said = documents.reasons.reasons if documents.reasons is not None else ()
+    yield from said
+    named = {(reason.code, reason.subject) for reason in said}
+    yield from (each for each in documents.malformed if (each.code, each.subject) not in named)
     for keeper in documents.keepers.values():
         yield from keeper.reasons
     for proxy in documents.proxies.values():
@@ -213,19 +214,4 @@ def _missing_parts(documents: Documents) -> Iterable[Reason]:
             severity="critical",
             text="no sentinel leads, so nothing that fails now is repaired",
             fix="start pgha-sentinel, on two sites and a witness at best",
-        )
-    elif len(documents.sentinels) == 1:
-        yield Reason(
-            code="one_sentinel",
-            severity="warning",
-            subject=documents.leader,
-            text=f"{documents.leader} is the only sentinel: if it dies nobody takes over",
-            fix="start a second pgha-sentinel, on another site",
-        )
-    if documents.view is not None and not documents.proxies:
-        yield Reason(
-            code="no_proxy",
-            severity="warning",
-            text="no proxy reports: clients have no address that follows the primary",
-            fix="start pgha-proxy where the clients are",
         )

@@ -132,3 +132,12 @@ def test_what_only_a_reader_can_see_is_said() -> None:
 def test_a_clock_that_runs_ahead_makes_no_negative_age() -> None:
     """Reports of a host whose clock is ahead are as of now."""
     assert row(status(documents(), later_s=-3), "sandun-1").age_s == 0
+
+
+def test_a_malformed_document_that_the_leader_has_named_is_not_named_twice() -> None:
+    """The leader and this reader see the same key."""
+    mine = Reason(code="malformed_document", severity="warning", subject="/pgha/demo/keepers/x", text="mine")
+    leaders = mine.model_copy(update={"severity": "critical", "text": "the leader's"})
+
+    assert status(documents(reasons=(leaders,), malformed=(mine,))).reasons == (leaders,)
+    assert status(documents(malformed=(mine,))).reasons == (mine,)
