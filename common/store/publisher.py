@@ -64,6 +64,7 @@ class Publisher:
         self._written: tuple[int, Hashable, bytes] | None = None
         self._written_at = -math.inf
         self._mod_revision: int | None = 0
+        self._said_failed = False
         session.on_lease(self._signal.notify)
 
     @property
@@ -105,11 +106,13 @@ class Publisher:
                 continue
             try:
                 await self._write()
-                pause_s = _FIRST_PAUSE_S
+                pause_s, self._said_failed = _FIRST_PAUSE_S, False
             except LeaseExpired:
-                pass
+                continue
             except StoreUnavailable as error:
-                _log.warning("not_published", key=self._key, error=str(error))
+                if not self._said_failed:
+                    _log.warning("not_published", key=self._key, error=str(error))
+                self._said_failed = True
                 await self._clock.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 

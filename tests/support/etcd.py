@@ -154,6 +154,11 @@ class EtcdServer:
         self.kill()
         self.start()
 
+    def forget_data(self) -> None:
+        """Lose the data directory, as a member that is set up anew."""
+        assert self._process is None, "stop etcd first"
+        shutil.rmtree(f"{self._directory}/data")
+
     def pause(self) -> None:
         """Stop it where it stands: connections stay open and nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)

@@ -6,6 +6,7 @@ import asyncio
 from functools import cached_property
 from typing import Any
 
+from common.errors import StoreUnavailable
 from common.store.etcd.api import grpc, rpc
 from common.store.etcd.settings import Address, EtcdSettings
 
@@ -14,6 +15,7 @@ from common.store.etcd.settings import Address, EtcdSettings
 _OPTIONS = (
     ("grpc.keepalive_time_ms", 6_000),
     ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.http2.ping_timeout_ms", 2_000),  # the one that counts in newer grpc; its default is 60 s
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.bdp_probe", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -42,22 +44,31 @@ class Endpoint:
         self._settings = settings
         self._target = Address.parse(name).target
         self._moving = asyncio.Event()
+        self._files_used: tuple[int, ...] = ()
         self._closing: set[asyncio.Task[None]] = set()
 
     @cached_property
     def _channel(self) -> Any:
+        self._files_used = self._files()
         if not self._settings.uses_tls:
             return grpc.aio.insecure_channel(self._target, options=_OPTIONS)
-        ca, cert, key = (
-            path.read_bytes() if path else None
-            for path in (
-                self._settings.tls_ca_file,
-                self._settings.tls_cert_file,
-                self._settings.tls_key_file,
-            )
-        )
+        paths = (self._settings.tls_ca_file, self._settings.tls_cert_file, self._settings.tls_key_file)
+        try:
+            ca, cert, key = (path.read_bytes() if path else None for path in paths)
+        except OSError as error:
+            raise StoreUnavailable(f"a TLS file for etcd cannot be read: {error}") from error
         credentials = grpc.ssl_channel_credentials(ca, key, cert)
         return grpc.aio.secure_channel(self._target, credentials, options=_OPTIONS)
+
+    def _files(self) -> tuple[int, ...]:
+        settings = self._settings
+        paths = (settings.tls_ca_file, settings.tls_cert_file, settings.tls_key_file)
+        return tuple(path.stat().st_mtime_ns for path in paths if path and path.exists())
+
+    @property
+    def has_new_files(self) -> bool:
+        """Whether certificates were renewed since this connection was made."""
+        return self._files() != self._files_used
 
     @cached_property
     def kv(self) -> Any:

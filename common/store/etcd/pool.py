@@ -46,7 +46,7 @@ class Pool:
         """Ask this endpoint last from now on; ``renew`` its connection if it did not answer at all."""
         self._order.remove(endpoint)
         self._order.append(endpoint)
-        if renew:
+        if renew or endpoint.has_new_files:
             endpoint.renew()
         else:
             endpoint.move_watches()

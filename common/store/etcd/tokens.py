@@ -57,7 +57,11 @@ class Tokens:
         return bool(self._settings.user)
 
     async def _authenticate(self) -> str:
-        request = rpc.AuthenticateRequest(name=self._settings.user, password=self._settings.read_password())
+        try:
+            password = self._settings.read_password()
+        except OSError as error:
+            raise StoreUnavailable(f"the password file for etcd cannot be read: {error}") from error
+        request = rpc.AuthenticateRequest(name=self._settings.user, password=password)
         try:
             response = await self._ask(
                 lambda endpoint: endpoint.auth.Authenticate(
