@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from common.errors import InvalidDocument, InvalidSpec
+from common.errors import InvalidDocument
 from common.model.base import Document
 from common.model.keys import Keys
 from common.model.reasons import Reason, ReasonsDocument
@@ -72,7 +72,7 @@ def read_documents(keys: Keys, items: Iterable[KeyValue]) -> Documents:
 def _read(kind: type[D], key: str, value: bytes, malformed: list[Reason]) -> D | None:
     try:
         return kind.from_bytes(value)
-    except (InvalidDocument, InvalidSpec) as error:
+    except InvalidDocument as error:
         problem = str(error)
         shown = problem if len(problem) <= SHOWN_BYTES else problem[:SHOWN_BYTES] + "..."
         malformed.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
@@ -31,6 +32,7 @@ from pgha.demo.processes import (
     ports_in_use,
     postgres_processes,
     stop_postgres,
+    unreachable_part,
 )
 from pgha.demo.services import CLIENT, CLUSTER, POSTGRES_USER, Workshop, find_etcd, make_secrets
 
@@ -70,6 +72,8 @@ class DemoCluster:
                 f"ports are in use: {'; '.join(taken)}. "
                 "Choose others with --port-base, or end what listens there"
             )
+        _check_reach(self._programs.directory)
+        _check_reach(Path(tempfile.gettempdir()))
         self.directory = Path(tempfile.mkdtemp(prefix="pgha-demo-"))
         self.directory.chmod(0o755)  # PostgreSQL's own user must reach its directories below
         (self.directory / "log").mkdir()
@@ -223,3 +227,13 @@ class DemoCluster:
             self.tell(f"kept: {self.directory}")
         else:
             await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
+
+
+def _check_reach(path: Path) -> None:
+    """Where the demo is root, PostgreSQL runs as another user, who must get to its programs and data."""
+    closed = unreachable_part(path.resolve()) if os.geteuid() == 0 else None
+    if closed is not None:
+        raise DemoFailed(
+            f"user {POSTGRES_USER} cannot get to {path}, because {closed} is closed to other users: run the "
+            "demo as an ordinary user, or choose another place with TMPDIR or --postgres"
+        )

@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,12 @@ def ports_in_use(ports: Mapping[int, str], host: str) -> list[str]:
             except OSError as error:
                 taken.append(f"{port} (for {who}): {error.strerror}")
     return taken
+
+
+def unreachable_part(path: Path) -> Path | None:
+    """The first part of a path that other users may not pass through, or None."""
+    parts = [path, *path.parents]
+    return next((part for part in reversed(parts) if not part.stat().st_mode & stat.S_IXOTH), None)
 
 
 def postgres_processes(directories: Iterable[Path], programs: Path) -> list[int]:
