@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from common.errors import StoreUnavailable, WatchLost
 from common.model.keys import Keys
@@ -49,16 +49,14 @@ class Observer:
         while True:
             try:
                 snapshot = await self._store.read(self._keys.prefix)
-                self._items = {}
-                for item in snapshot.items:
-                    self._take(item)
+                self._take(snapshot.items, whole=True)
                 async for batch in self._store.watch(self._keys.prefix, after_revision=snapshot.revision):
                     for event in batch.events:
                         if event.kind == "delete":
                             self._items.pop(event.item.key, None)
                             self._wake()
                         else:
-                            self._take(event.item)
+                            self._take((event.item,))
             except (StoreUnavailable, WatchLost):
                 await self._clock.sleep(RETRY_S)
 
@@ -80,19 +78,17 @@ class Observer:
         self._documents = None
         self._changed.set()
 
-    def _take(self, item: KeyValue) -> None:
-        if item.key.startswith(self._keys.history):
-            return
+    def _take(self, items: Iterable[KeyValue], *, whole: bool = False) -> None:
+        """Take what is new, then note it: a report is judged by the view that came with it."""
         now_s = self._clock.monotonic()
-        self._items[item.key] = item
+        news = {item.key: item for item in items if not item.key.startswith(self._keys.history)}
+        self._items = news if whole else self._items | news
         self._wake()
-        if item.key == self._keys.view:
-            view = self.documents.view
-            if view is not None:
-                self._note_view(view, now_s)
-        elif item.key.startswith(self._keys.keepers):
-            report = self.documents.keepers.get(item.key.removeprefix(self._keys.keepers))
-            if report is not None:
+        view = self.documents.view
+        if self._keys.view in news and view is not None:
+            self._note_view(view, now_s)
+        for uid, report in self.documents.keepers.items():
+            if self._keys.keeper(uid) in news:
                 self._note_report(report, now_s)
 
     def _note_view(self, view: ClusterView, now_s: float) -> None:
