@@ -10,12 +10,9 @@ from typing import Annotated
 
 import typer
 
-from common.model.spec import ClusterSpec
-from common.runtime.clock import SystemClock
 from pgha.demo.faults import FAULTS
 from pgha.demo.layout import DEFAULT_PORT_BASE, SITES, plan_layout
-from pgha.demo.output import Output
-from pgha.demo.run import Options, run
+from pgha.demo.options import Options
 
 
 class Survive(StrEnum):
@@ -67,15 +64,15 @@ def demo(
         layout = plan_layout([int(count) for count in keepers.split(",")], etcd, port_base)
     except ValueError as error:
         raise typer.BadParameter(f"--keepers, --etcd, --port-base: {error}") from error
-    clock = SystemClock()
     options = Options(
         layout=layout,
-        spec=ClusterSpec.from_plain(
-            {"durability": {"survive": survive and survive.value, "mode": mode.value}}
-        ),
+        durability={"survive": survive and survive.value, "mode": mode.value},
         exercises=names,
         postgres=postgres.resolve() if postgres else None,
         keep=keep,
+        as_json=as_json,
         stay=not names or (sys.stdin.isatty() and not as_json),
     )
-    raise typer.Exit(asyncio.run(run(options, clock, Output(clock, as_json=as_json))))
+    from pgha.demo.run import run  # noqa: PLC0415 - drivers of database and store that only the demo needs
+
+    raise typer.Exit(asyncio.run(run(options)))

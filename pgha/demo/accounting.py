@@ -60,6 +60,22 @@ class Phases:
 NO_FAILOVER: Final = Phases()
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one exercise showed; ``back_s``: from the fault until the victim streams as a standby."""
+
+    exercise: str
+    traffic: Traffic
+    lost: tuple[int, ...]
+    phases: Phases
+    old_primary: str
+    new_primary: str
+    term: int
+    failovers: int
+    victim: str | None
+    back_s: float | None
+
+
 def traffic(statements: Iterable[Statement], fault_s: float, sites: Collection[str]) -> Traffic:
     """Account for the clients of the given sites (for a lost site: those of the other one)."""
     seen = [each for each in statements if each.site in sites]

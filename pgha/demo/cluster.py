@@ -221,7 +221,9 @@ class DemoCluster:
         if keep:
             roots = [self._workshop.root(place.uid) for place in self.layout.keepers]
             await stop_postgres(roots, self._clock, KILL_LIMIT_S)
-        if not await kill_postgres(left, postgres, self._clock, KILL_LIMIT_S):
+        if await kill_postgres(left, postgres, self._clock, KILL_LIMIT_S):
+            self.tell("ended; no process is left")
+        else:
             self.tell(f"these processes do not end: {postgres_processes(left, postgres)}")
         if keep:
             self.tell(f"kept: {self.directory}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from common.errors import PghaError
 from common.runtime.clock import Clock
 from common.status.documents import Documents
-from pgha.demo.accounting import Phases, Traffic, lost_rows, phases, traffic
+from pgha.demo.accounting import Outcome, lost_rows, phases, traffic
 from pgha.demo.cluster import DemoCluster
 from pgha.demo.faults import FAULTS, Fault
 from pgha.demo.health import why_not_healthy
@@ -25,22 +24,6 @@ HEALTH_LIMIT_S: Final = 120.0
 
 class NotWell(PghaError):
     """The cluster did not become entirely well again in time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one exercise showed; ``back_s``: from the fault until the victim streams as a standby."""
-
-    exercise: str
-    traffic: Traffic
-    lost: tuple[int, ...]
-    phases: Phases
-    old_primary: str
-    new_primary: str
-    term: int
-    failovers: int
-    victim: str | None
-    back_s: float | None
 
 
 class Exercises:

@@ -8,7 +8,7 @@ import sys
 from typing import Any, TextIO
 
 from common.runtime.clock import Clock
-from pgha.demo.exercises import Outcome
+from pgha.demo.accounting import Outcome
 
 
 class Output:

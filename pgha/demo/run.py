@@ -6,17 +6,16 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from common.errors import PghaError
 from common.model.spec import ClusterSpec
-from common.runtime.clock import Clock
+from common.runtime.clock import Clock, SystemClock
 from keeper.postgres.programs import find_programs
 from pgha.demo.cluster import DemoCluster
 from pgha.demo.exercises import Exercises
-from pgha.demo.layout import HOST, Layout
+from pgha.demo.layout import HOST
+from pgha.demo.options import Options
 from pgha.demo.output import Output
 from pgha.demo.services import CLIENT, CLUSTER
 from pgha.demo.workload import Workload
@@ -25,20 +24,10 @@ from pgha.exits import Exit, say
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the demo was asked for; ``stay``: run on after the exercises until it is told to end."""
-
-    layout: Layout
-    spec: ClusterSpec
-    exercises: Sequence[str]
-    postgres: Path | None
-    keep: bool
-    stay: bool
-
-
-async def run(options: Options, clock: Clock, output: Output) -> Exit:
+async def run(options: Options) -> Exit:
     """Run the demo; whatever ends it, no process is left."""
+    clock = SystemClock()
+    output = Output(clock, as_json=options.as_json)
     task = asyncio.ensure_future(_run(options, clock, output))
     with _told_to_end(task):
         try:
@@ -51,7 +40,9 @@ async def run(options: Options, clock: Clock, output: Output) -> Exit:
 
 
 async def _run(options: Options, clock: Clock, output: Output) -> Exit:
-    cluster = DemoCluster(options.layout, options.spec, find_programs(options.postgres), clock, output.step)
+    spec = ClusterSpec.from_plain({"durability": dict(options.durability)})
+    programs = find_programs(options.postgres)
+    cluster = DemoCluster(options.layout, spec, programs, clock, output.step)
     try:
         output.step(f"everything of this demo lives in {cluster.directory}")
         await cluster.start()
@@ -68,7 +59,6 @@ async def _run(options: Options, clock: Clock, output: Output) -> Exit:
     finally:
         output.step("ending")
         await cluster.end(keep=options.keep)
-        output.step("ended; no process is left")
 
 
 async def _exercise(names: Sequence[str], exercises: Exercises, output: Output) -> Exit:

@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final, LiteralString
 
 import psycopg
+from psycopg.rows import TupleRow
 
+from common.errors import PostgresUnavailable
 from common.runtime.clock import Clock
 from pgha.demo.accounting import Result, Statement
 from pgha.demo.layout import HOST, ProxyPlace
@@ -20,6 +22,7 @@ PAUSE_S: Final = 0.008
 """Between two statements of one client: a gap of some 10 ms can be told from the ordinary rhythm, and the
 machine is left to the cluster."""
 STATEMENT_LIMIT_S: Final = 15.0
+ASK_LIMIT_S: Final = 60.0
 RETRY_PAUSE_S: Final = 0.02
 """After a connection that was refused: a proxy that is down would be asked thousands of times a second."""
 
@@ -109,31 +112,41 @@ class Workload:
         return f"host={HOST} hostaddr={HOST} port={port} {self._credentials} application_name=pgha-demo"
 
     async def create_table(self, port: int) -> None:
-        """Create the table that everything is written to."""
-        async with await psycopg.AsyncConnection.connect(self.conninfo(port), autocommit=True) as connection:
-            await connection.execute(_CREATE)
+        """Create the table that everything is written to; raises PostgresUnavailable."""
+        await self._ask(port, _CREATE)
 
     async def present(self, port: int) -> set[int]:
-        """Every row that the server at a port has."""
-        async with asyncio.timeout(4 * STATEMENT_LIMIT_S):
-            async with await psycopg.AsyncConnection.connect(self.conninfo(port)) as connection:
-                cursor = await connection.execute(_ALL)
-                return {int(row[0]) for row in await cursor.fetchall()}
+        """Every row that the server at a port has; raises PostgresUnavailable."""
+        return {int(row[0]) for row in await self._ask(port, _ALL)}
+
+    async def _ask(self, port: int, query: LiteralString) -> list[TupleRow]:
+        try:
+            async with asyncio.timeout(ASK_LIMIT_S):
+                connecting = psycopg.AsyncConnection.connect(self.conninfo(port), autocommit=True)
+                async with await connecting as connection:
+                    cursor = await connection.execute(query)
+                    return await cursor.fetchall() if cursor.description else []
+        except (psycopg.Error, OSError, TimeoutError) as error:
+            raise PostgresUnavailable(f"{HOST}:{port} does not answer the demo: {error!r}") from error
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[list[Statement]]:
-        """Run all clients; at the end each finishes the statement that it is at."""
+        """Run all clients; at an orderly end each finishes the statement that it is at."""
         statements = self.statements = []
         stop = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            for place in self._proxies:
-                for number in range(WRITERS_PER_SITE + READERS_PER_SITE):
-                    writes = number < WRITERS_PER_SITE
-                    group.create_task(self._client(place, stop, statements, writes=writes))
-            try:
-                yield statements
-            finally:
-                stop.set()
+        clients = [
+            asyncio.create_task(self._client(place, stop, statements, writes=number < WRITERS_PER_SITE))
+            for place in self._proxies
+            for number in range(WRITERS_PER_SITE + READERS_PER_SITE)
+        ]
+        try:
+            yield statements
+            stop.set()
+            await asyncio.gather(*clients)
+        finally:
+            for client in clients:
+                client.cancel()
+            await asyncio.gather(*clients, return_exceptions=True)
 
     async def _client(
         self, place: ProxyPlace, stop: asyncio.Event, statements: list[Statement], *, writes: bool

@@ -22,8 +22,9 @@ from common.model.keys import Keys
 from common.model.spec import ClusterSpec
 from common.runtime.clock import Clock, SystemClock
 from keeper.postgres.programs import Programs, find_programs
+from pgha.demo.accounting import Outcome
 from pgha.demo.cluster import DemoCluster
-from pgha.demo.exercises import Exercises, Outcome
+from pgha.demo.exercises import Exercises
 from pgha.demo.faults import FAULTS
 from pgha.demo.layout import DEFAULT_PORT_BASE, plan_layout
 from pgha.demo.output import Output

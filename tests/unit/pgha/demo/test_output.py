@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from pgha.demo.accounting import NO_FAILOVER, Phases, Traffic
-from pgha.demo.exercises import Outcome
+from pgha.demo.accounting import NO_FAILOVER, Outcome, Phases, Traffic
 from pgha.demo.output import Output, to_json, to_text
 from tests.support.clock import ManualClock
 

@@ -1,0 +1,22 @@
+"""What a demo was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgha.demo.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """``durability`` as it stands in a spec; ``stay``: run on after the exercises until told to end."""
+
+    layout: Layout
+    durability: Mapping[str, str | None]
+    exercises: Sequence[str]
+    postgres: Path | None
+    keep: bool
+    as_json: bool
+    stay: bool
