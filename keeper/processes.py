@@ -12,7 +12,7 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -44,7 +44,7 @@ def find(directory: Path) -> list[int]:
     return find_programs(_SERVERS, directory)
 
 
-def find_programs(names: Iterable[str], directory: Path) -> list[int]:
+def find_programs(names: Collection[str], directory: Path) -> list[int]:
     """Return the pid of every process of these executables that works in a directory."""
     wanted = set(names)
     try:
@@ -172,6 +172,23 @@ async def kill_all(directory: Path, clock: Clock, *, limit_s: float = 10.0) -> K
                 f"processes of {directory} are left {limit_s:g} s after SIGKILL: {found or 'unknown to us'}, "
                 f"{attached(segment)} attached to its shared memory"
             )
+        await clock.sleep(_POLL_S)
+
+
+async def kill_programs(
+    names: Collection[str], directory: Path, clock: Clock, *, limit_s: float = 10.0
+) -> None:
+    """Kill every process of these programs that works in a directory: left by a killed keeper.
+
+    Raises PostgresUnavailable when one is left after ``limit_s``.
+    """
+    deadline = clock.monotonic() + limit_s
+    while found := find_programs(names, directory):
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if clock.monotonic() > deadline:
+            raise PostgresUnavailable(f"processes {found} in {directory} do not end")
         await clock.sleep(_POLL_S)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from common.errors import InvariantViolated
 from common.model.wal import Lsn, Switch, parse_history
-from keeper.disk import Owner, give, sync_directory, write_durably
+from keeper.disk import Owner, give, sync_directory
 
 _FILE = re.compile(r"^([0-9A-F]{8})\.history$")
 
@@ -77,6 +77,7 @@ def reserve_below(data: Path, current: int, wanted: int, owner: Owner, *, archiv
     """Make ``wanted`` the first free number after ``current``.
 
     With archiving on each empty file is archived too, or a restore to ``latest`` stops at the gap.
+    No fsync: they count for the promotion that follows, which fsyncs the directory itself.
     Raises InvariantViolated when the wanted number is taken, or is not above the current one.
     """
     target = history_file(data, wanted)
@@ -90,12 +91,20 @@ def reserve_below(data: Path, current: int, wanted: int, owner: Owner, *, archiv
         path = history_file(data, timeline)
         if path.exists():
             continue
-        write_durably(path, b"", owner=owner)
+        _appear(path, owner)
         if archiving:
-            ready = data / "pg_wal" / "archive_status" / f"{path.name}.ready"
-            ready.touch(mode=0o600)
-            give(ready, owner)
-            sync_directory(ready.parent)
+            _appear(data / "pg_wal" / "archive_status" / f"{path.name}.ready", owner)
+
+
+def _appear(path: Path, owner: Owner) -> None:
+    """Create an empty file that is its owner's from its first moment.
+
+    A server in recovery looks for these files at any time, and one that it may not open ends it.
+    """
+    temporary = path.with_name("pgha.new")
+    temporary.touch(mode=0o600)
+    give(temporary, owner)
+    temporary.rename(path)
 
 
 def abandoned(
@@ -124,12 +133,13 @@ def leads_past(files: Mapping[int, tuple[Switch, ...]], current: int, position: 
     )
 
 
-def forget(data: Path, timelines: Iterable[int]) -> None:
+def forget(data: Path, timelines: Collection[int]) -> None:
     """Remove the history files of abandoned timelines; the server must not run."""
     _remove(data, timelines)
 
 
-def _remove(data: Path, timelines: Iterable[int]) -> None:
+def _remove(data: Path, timelines: Collection[int]) -> None:
     for timeline in timelines:
         history_file(data, timeline).unlink(missing_ok=True)
-    sync_directory(data / "pg_wal")
+    if timelines:
+        sync_directory(data / "pg_wal")

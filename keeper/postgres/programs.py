@@ -83,9 +83,13 @@ class Programs:
     nobody else could. ``major`` is the version.
     """
 
-    def __init__(self, directory: Path, user: str) -> None:
-        """Raises InvalidSpec when user or version cannot serve."""
+    def __init__(self, directory: Path, user: str, work_directory: Path) -> None:
+        """Raises InvalidSpec when user or version cannot serve.
+
+        Programs work in ``work_directory``: so they are found when a killed keeper left them running.
+        """
         self.directory = directory
+        self._work_directory = work_directory
         self.major = _major(directory)
         if not OLDEST <= self.major <= NEWEST:
             raise InvalidSpec(
@@ -138,7 +142,7 @@ class Programs:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env=self.environment(**(variables or {})),
-                cwd="/",
+                cwd=self._work_directory,
                 start_new_session=True,
             )
         except OSError as error:

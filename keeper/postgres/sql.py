@@ -134,7 +134,7 @@ class Sql:
         async with self._turn[replication]:
             session = self._kept.get(replication)
             if session is None or not session.is_usable:
-                session = await self._open(timeout_s, replication=replication)
+                session = await self.open(timeout_s, replication=replication)
                 self._kept[replication] = session
             try:
                 return await session.rows(query, timeout_s=timeout_s)
@@ -148,7 +148,7 @@ class Sql:
         self, *, timeout_s: float = STATEMENT_LIMIT_S, replication: bool = False
     ) -> AsyncIterator[Session]:
         """Open a new connection for a while."""
-        session = await self._open(timeout_s, replication=replication)
+        session = await self.open(timeout_s, replication=replication)
         try:
             yield session
         finally:
@@ -161,7 +161,12 @@ class Sql:
         for session in sessions:
             await session.close()
 
-    async def _open(self, timeout_s: float, *, replication: bool) -> Session:
+    async def value(self, query: Query, *, timeout_s: float = STATEMENT_LIMIT_S) -> Any:
+        """Run one statement on a kept connection and return its only value."""
+        return (await self.rows(query, timeout_s=timeout_s))[0][0]
+
+    async def open(self, timeout_s: float, *, replication: bool = False) -> Session:
+        """Open a new connection, which the caller closes."""
         target = make_conninfo(
             host=str(self._layout.socket),
             port=self._port,

@@ -1,0 +1,168 @@
+"""Writing a server's configuration: validated, durable, one writer at a time.
+
+``postgresql.conf`` holds the operator's and the managed parameters and includes, last, three files
+with one subject each: what recovery had to raise, whom to follow, whom commits wait for. Each is
+written by its own operation only, so that none can take back what another has promised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pwd
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from common.errors import InvalidSpec, PostgresUnavailable
+from common.model.spec import PostgresSpec
+from keeper.disk import Owner, write_durably
+from keeper.postgres.access import render_hba, render_ident
+from keeper.postgres.layout import Layout
+from keeper.postgres.parameters import (
+    MANAGED,
+    RULES,
+    Place,
+    effective_parameters,
+    raised_for_recovery,
+    render,
+    without_parameters,
+)
+from keeper.postgres.port import Source, SyncSetting
+from keeper.postgres.programs import Programs
+from keeper.postgres.replication import (
+    SYNC_FILE,
+    UPSTREAM_FILE,
+    render_sync,
+    render_upstream,
+    upstream_parameters,
+)
+
+T = TypeVar("T")
+
+MAIN_FILE: Final = "postgresql.conf"
+RAISED_FILE: Final = "pgha.raised.conf"
+AUTO_FILE: Final = "postgresql.auto.conf"
+HBA_FILE: Final = "pg_hba.conf"
+IDENT_FILE: Final = "pg_ident.conf"
+
+OURS: Final = frozenset(MANAGED) | frozenset(RULES)
+"""Parameters that ALTER SYSTEM must not override."""
+
+_CHECK_LIMIT_S: Final = 10.0
+
+
+class ConfigFiles:
+    """The configuration files of one keeper's PostgreSQL."""
+
+    def __init__(self, layout: Layout, programs: Programs, place: Place, superuser: str) -> None:
+        self._layout = layout
+        self._programs = programs
+        self._place = place
+        self._superuser = superuser
+        self._one_writer = asyncio.Lock()
+
+    async def write_parameters(self, directory: Path, spec: PostgresSpec) -> bool:
+        """Write postgresql.conf and undo ALTER SYSTEM on managed parameters; whether anything changed.
+
+        PostgreSQL is asked beforehand whether it takes the file: with one unknown name it would
+        refuse every later reload as a whole, a seal's too. Raises InvalidSpec, nothing written.
+        """
+        parameters = effective_parameters(spec, self._place, self._programs.major)
+        includes = (RAISED_FILE, UPSTREAM_FILE, SYNC_FILE)
+        text = render(parameters, "The spec's parameters, and those that pgha manages.", includes)
+        if await asyncio.to_thread(_read, directory / MAIN_FILE) != text:
+            await self._check(render(parameters, "A candidate, to be checked."))
+        written = await self._exclusively(lambda: self._write(directory / MAIN_FILE, text))
+        return bool(await self.undo_alter_system(directory)) or written
+
+    async def undo_alter_system(self, directory: Path) -> tuple[str, ...]:
+        """Take managed parameters out of postgresql.auto.conf; returns those that were there."""
+        return await self._exclusively(lambda: self._undo(directory / AUTO_FILE))
+
+    async def write_access(self, directory: Path, spec: PostgresSpec) -> str | None:
+        """Write pg_hba.conf and pg_ident.conf; returns the former pg_hba.conf if that changed.
+
+        Raises InvalidSpec.
+        """
+        text = render_hba(spec, self._superuser)
+        users = {"root", self._programs.user, pwd.getpwuid(self._programs.owner.uid).pw_name}
+        ident = render_ident(users, self._superuser)
+        before = await asyncio.to_thread(_read, directory / HBA_FILE)
+        await self._exclusively(lambda: self._write(directory / IDENT_FILE, ident))
+        changed = await self._exclusively(lambda: self._write(directory / HBA_FILE, text))
+        return before if changed else None
+
+    async def restore_access(self, directory: Path, text: str) -> None:
+        """Put a former pg_hba.conf back."""
+        await self._exclusively(lambda: self._write(directory / HBA_FILE, text))
+
+    async def write_raised(
+        self, directory: Path, spec: PostgresSpec, control: Mapping[str, int] | None
+    ) -> bool:
+        """Write what a server in recovery must set higher; ``control`` is None for one that is not."""
+        raised = raised_for_recovery(spec.parameters, control) if control is not None else {}
+        text = render(raised, "Raised to what the primary had when it wrote this server's WAL.")
+        return await self._exclusively(lambda: self._write(directory / RAISED_FILE, text))
+
+    async def write_upstream(self, directory: Path, source: Source | None) -> bool:
+        """Write whom to follow."""
+        text = render_upstream(upstream_parameters(source, self._layout.passwords))
+        return await self._exclusively(lambda: self._write(directory / UPSTREAM_FILE, text))
+
+    async def write_sync(self, directory: Path, setting: SyncSetting) -> bool:
+        """Write whom commits wait for."""
+        text = render_sync(setting)
+        return await self._exclusively(lambda: self._write(directory / SYNC_FILE, text))
+
+    async def _exclusively(self, write: Callable[[], T]) -> T:
+        """Write in a thread; a caller that is cancelled leaves, the writing ends before the next begins."""
+
+        async def turn() -> T:
+            async with self._one_writer:
+                return await asyncio.to_thread(write)
+
+        return await _uninterrupted(turn())
+
+    def _write(self, path: Path, text: str) -> bool:
+        if _read(path) == text:
+            return False
+        write_durably(path, text.encode(), owner=self._owner)
+        return True
+
+    def _undo(self, path: Path) -> tuple[str, ...]:
+        text = _read(path) or ""
+        kept, removed = without_parameters(text, OURS)
+        if removed:
+            write_durably(path, kept.encode(), owner=self._owner)
+        return removed
+
+    @property
+    def _owner(self) -> Owner:
+        return self._programs.owner
+
+    async def _check(self, text: str) -> None:
+        """Raise InvalidSpec when PostgreSQL itself would refuse the file."""
+        candidate = self._layout.root / "candidate.conf"
+        await asyncio.to_thread(write_durably, candidate, text.encode(), owner=self._owner)
+        try:
+            await self._programs.run(
+                "postgres",
+                *("-D", self._layout.root, "-c", f"config_file={candidate}", "-C", "port"),
+                timeout_s=_CHECK_LIMIT_S,
+            )
+        except PostgresUnavailable as error:
+            said = str(error).partition(": ")[2].replace(str(candidate), MAIN_FILE)
+            raise InvalidSpec(f"postgres.parameters: PostgreSQL refuses them: {said}") from error
+        finally:
+            await asyncio.to_thread(candidate.unlink)
+
+
+async def _uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+    return await asyncio.shield(asyncio.ensure_future(work))
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,133 @@
+"""Looking at a running server: everything that a report or a decision needs, in two round trips."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from common.errors import PostgresUnavailable
+from common.model.wal import ZERO, Lsn, Switch
+from keeper.postgres.config_files import AUTO_FILE, OURS
+from keeper.postgres.history import read_history
+from keeper.postgres.instance import Instance, trim_log
+from keeper.postgres.port import Observation, Receiver, WalSender
+from keeper.postgres.slots import slot_from
+from keeper.postgres.sql import APPLICATION_NAME
+
+_SQL: Final = """
+SELECT json_build_object(
+  'version', current_setting('server_version_num')::int,
+  'system_identifier', (SELECT system_identifier::text FROM pg_control_system()),
+  'in_recovery', in_recovery,
+  'lsn', CASE WHEN in_recovery THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END,
+  'flush', CASE WHEN in_recovery THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_flush_lsn() END,
+  'wal_file', CASE WHEN in_recovery THEN NULL ELSE pg_walfile_name(pg_current_wal_insert_lsn()) END,
+  'paused', CASE WHEN in_recovery THEN pg_is_wal_replay_paused() ELSE false END,
+  'startup', (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'),
+  'receiver', (SELECT json_build_object('status', status, 'slot', slot_name, 'host', sender_host,
+                      'port', sender_port, 'heard', last_msg_receipt_time) FROM pg_stat_wal_receiver),
+  'senders', (SELECT coalesce(json_agg(to_json(sender)), '[]')
+                FROM (SELECT pid, application_name, state, sent_lsn, flush_lsn, replay_lsn
+                        FROM pg_stat_replication WHERE application_name <> {own}) AS sender),
+  'slots', (SELECT coalesce(json_agg(json_build_array(slot_name, restart_lsn, wal_status, active)), '[]')
+              FROM pg_replication_slots WHERE slot_type = 'physical'),
+  'following', current_setting('primary_slot_name'),
+  'conninfo', current_setting('primary_conninfo'),
+  'sync', current_setting('synchronous_standby_names'),
+  'overridden', (SELECT coalesce(json_agg(name), '[]') FROM pg_settings
+                  WHERE name = ANY ({ours}) AND (sourcefile LIKE {auto} OR source = 'command line')),
+  'pending', (SELECT coalesce(json_agg(name), '[]') FROM pg_settings WHERE pending_restart)
+) FROM (SELECT pg_is_in_recovery() AS in_recovery) AS state
+"""
+
+
+class Observer:
+    """Looks at one server; remembers between looks when its WAL receiver was last heard."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._heard: tuple[str | None, float] = (None, 0.0)
+        self._histories: dict[int, tuple[Switch, ...]] = {}
+
+    async def observe(self) -> Observation:
+        """Look now.
+
+        Raises PostgresUnavailable when the server does not answer or has just been restarted.
+        """
+        instance = self._instance
+        start_id = instance.running.start_id
+        await asyncio.to_thread(trim_log, instance.layout.log)
+        query = sql.SQL(_SQL).format(
+            own=APPLICATION_NAME,
+            ours=sorted(OURS),
+            auto=f"%/{AUTO_FILE}",
+        )
+        seen: Mapping[str, Any] = await instance.sql.value(query)
+        if seen["in_recovery"]:
+            timeline = int((await instance.sql.rows("IDENTIFY_SYSTEM", replication=True))[0][1])
+        else:
+            timeline = int(seen["wal_file"][:8], 16)
+        if instance.start_id != start_id:
+            raise PostgresUnavailable("PostgreSQL has ended while it was looked at")
+        return Observation(
+            version=seen["version"],
+            system_identifier=seen["system_identifier"],
+            start_id=start_id,
+            in_recovery=seen["in_recovery"],
+            timeline=timeline,
+            lsn=_lsn(seen["lsn"]),
+            flush=_lsn(seen["flush"]),
+            history=await self._history(timeline),
+            replay_paused=seen["paused"],
+            receiver=self._receiver(seen["receiver"], seen["conninfo"]),
+            following=seen["following"] if seen["in_recovery"] else "",
+            startup_waits_for=seen["startup"] or "",
+            synchronous_standby_names=seen["sync"],
+            senders=tuple(map(_sender, seen["senders"])),
+            slots=tuple(slot_from(*row) for row in seen["slots"]),
+            undone=tuple(sorted(seen["overridden"])),
+            pending_restart=tuple(sorted(seen["pending"])),
+        )
+
+    async def _history(self, timeline: int) -> tuple[Switch, ...]:
+        """The history of a timeline; it never changes once the timeline is in use."""
+        if timeline not in self._histories:
+            self._histories = {
+                timeline: await asyncio.to_thread(read_history, self._instance.layout.data, timeline)
+            }
+        return self._histories[timeline]
+
+    def _receiver(self, seen: Mapping[str, Any] | None, conninfo: str) -> Receiver | None:
+        """The WAL receiver, and for how long, by our own clock, it has not been heard."""
+        if seen is None:
+            return None
+        now = self._instance.clock.monotonic()
+        if seen["heard"] != self._heard[0]:
+            self._heard = (seen["heard"], now)
+        wanted = conninfo_to_dict(conninfo)
+        return Receiver(
+            status=seen["status"],
+            slot=seen["slot"] or "",
+            host=str(wanted.get("host") or seen["host"] or ""),
+            port=int(wanted.get("port") or seen["port"] or 0),
+            silent_s=now - self._heard[1],
+        )
+
+
+def _sender(seen: Mapping[str, Any]) -> WalSender:
+    return WalSender(
+        pid=seen["pid"],
+        name=seen["application_name"],
+        state=seen["state"] or "",
+        sent=_lsn(seen["sent_lsn"]),
+        flush=_lsn(seen["flush_lsn"]),
+        replay=_lsn(seen["replay_lsn"]),
+    )
+
+
+def _lsn(text: str | None) -> Lsn:
+    return Lsn.parse(text) if text else ZERO

@@ -1,0 +1,225 @@
+"""The Postgres port on a real server: each operation of the port, put together from its module."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+
+from common.errors import InvalidSpec, PostgresUnavailable
+from common.model.spec import PostgresSpec
+from common.model.wal import Lsn
+from common.runtime.clock import Clock
+from keeper.postgres import clone, follow, promote, roles, seal, slots, sync
+from keeper.postgres.config_files import MAIN_FILE
+from keeper.postgres.instance import Instance, PostgresSettings
+from keeper.postgres.observe import Observer
+from keeper.postgres.port import (
+    NOBODY,
+    DataState,
+    FinalPosition,
+    Killed,
+    Observation,
+    Promoted,
+    PromotionOrder,
+    Source,
+    StopMode,
+    SyncSetting,
+)
+
+
+class PostgresServer:
+    """A real PostgreSQL; see :class:`~keeper.postgres.port.Postgres` for what each method promises."""
+
+    def __init__(self, settings: PostgresSettings, clock: Clock) -> None:
+        """Raises InvalidSpec when the settings, or the programs found, cannot serve."""
+        self._instance = Instance(settings, clock)
+        self._observer = Observer(self._instance)
+
+    # The data directory.
+
+    async def inspect(self) -> DataState:
+        """See the port."""
+        return await self._instance.directory.inspect()
+
+    async def recover(self) -> DataState:
+        """See the port."""
+        await self._instance.directory.recover()
+        return await self.inspect()
+
+    async def mark(self, incarnation: str) -> None:
+        """See the port."""
+        await self._instance.directory.mark(incarnation)
+
+    async def initialize(self, incarnation: str, spec: PostgresSpec) -> str:
+        """See the port."""
+        return await clone.initialize(self._instance, incarnation, spec)
+
+    async def clone(
+        self,
+        source: Source,
+        incarnation: str,
+        spec: PostgresSpec,
+        *,
+        progress: Callable[[int, int], None],
+        timeout_s: float,
+    ) -> None:
+        """See the port."""
+        await clone.clone(self._instance, source, incarnation, spec, progress=progress, timeout_s=timeout_s)
+
+    async def rewind(
+        self, source: Source, incarnation: str, spec: PostgresSpec, *, timeline: int, timeout_s: float
+    ) -> None:
+        """See the port."""
+        await clone.rewind(self._instance, source, incarnation, spec, timeline=timeline, timeout_s=timeout_s)
+
+    async def discard_old(self) -> None:
+        """See the port."""
+        await self._instance.directory.discard_old()
+
+    # Processes.
+
+    async def adopt(self) -> str | None:
+        """See the port."""
+        return self._instance.adopt()
+
+    async def start(
+        self, spec: PostgresSpec, *, source: Source | None = None, writable: SyncSetting | None = None
+    ) -> str:
+        """See the port.
+
+        A spec that PostgreSQL would refuse does not keep it down: the parameters it last ran with stay.
+        """
+        instance = self._instance
+        files, data = instance.files, instance.layout.data
+        if instance.adopt() is not None:
+            raise PostgresUnavailable("PostgreSQL runs already")
+        killed = await instance.kill()
+        if killed.silenced:
+            raise PostgresUnavailable(f"processes {killed.silenced} do not end: PostgreSQL cannot start")
+        if writable is None:
+            await instance.directory.signal_standby()
+            control = await instance.prepare_recovery()
+            await files.write_raised(data, spec, control)
+            await files.write_upstream(data, source)
+            await files.write_sync(data, NOBODY)
+        else:
+            await files.write_raised(data, spec, None)
+            await files.write_upstream(data, None)
+            await files.write_sync(data, writable)
+        await self._write_parameters(spec)
+        if writable is not None:
+            await instance.directory.unsignal_standby()
+        return await instance.spawn()
+
+    async def _write_parameters(self, spec: PostgresSpec) -> None:
+        files, data = self._instance.files, self._instance.layout.data
+        try:
+            await files.write_parameters(data, spec)
+            await files.write_access(data, spec)
+        except InvalidSpec:
+            if not await asyncio.to_thread((data / MAIN_FILE).exists):
+                raise
+            await files.undo_alter_system(data)
+
+    async def wait_until_accepting(self, timeout_s: float) -> None:
+        """See the port."""
+        await self._instance.wait_until_accepting(timeout_s)
+
+    async def wait_until_down(self) -> None:
+        """See the port."""
+        await self._instance.wait_until_down()
+
+    @property
+    def start_id(self) -> str | None:
+        """See the port."""
+        return self._instance.start_id
+
+    async def stop(self, mode: StopMode, timeout_s: float) -> Killed:
+        """See the port."""
+        return await self._instance.stop(mode, timeout_s)
+
+    async def kill(self) -> Killed:
+        """See the port."""
+        return await self._instance.kill()
+
+    # A running server.
+
+    async def observe(self) -> Observation:
+        """See the port."""
+        return await self._observer.observe()
+
+    async def probe(self, timeout_s: float) -> None:
+        """See the port."""
+        async with self._instance.sql.fresh(timeout_s=timeout_s) as session:
+            await session.rows("SELECT 1", timeout_s=timeout_s)
+
+    async def configure(self, spec: PostgresSpec) -> tuple[str, ...]:
+        """See the port."""
+        instance = self._instance
+        files, data = instance.files, instance.layout.data
+        await files.write_parameters(data, spec)
+        if await instance.sql.value("SELECT pg_is_in_recovery()"):
+            await files.write_raised(data, spec, (await instance.directory.control()).settings)
+        before = await files.write_access(data, spec)
+        if before is not None:
+            problem = await instance.sql.rows(
+                "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL LIMIT 1"
+            )
+            if problem:
+                await files.restore_access(data, before)
+                line, text = problem[0]
+                raise InvalidSpec(f"postgres.hba: PostgreSQL refuses line {line} of pg_hba.conf: {text}")
+        instance.reload()
+        async with instance.sql.fresh() as session:
+            rows = await session.rows("SELECT name FROM pg_settings WHERE pending_restart ORDER BY name")
+        return tuple(name for (name,) in rows)
+
+    async def seal(self, timeout_s: float) -> FinalPosition:
+        """See the port."""
+        return await seal.seal(self._instance, timeout_s)
+
+    async def copy_slots(self, term: int) -> tuple[str, ...]:
+        """See the port."""
+        return await slots.copy_slots(self._instance, term)
+
+    async def keep_slots(self, wanted: Mapping[str, Lsn], *, drop_others: bool) -> None:
+        """See the port."""
+        await slots.keep_slots(self._instance, wanted, drop_others=drop_others)
+
+    async def promote(self, order: PromotionOrder, timeout_s: float) -> Promoted:
+        """See the port."""
+        return await promote.promote(self._instance, order, timeout_s)
+
+    async def check_promotion(self, order: PromotionOrder) -> Promoted:
+        """See the port."""
+        return await promote.check_promotion(self._instance, order)
+
+    async def follow(self, source: Source, lineage: Collection[int], timeout_s: float) -> None:
+        """See the port."""
+        await follow.follow(self._instance, source, lineage, timeout_s)
+
+    async def apply_sync(
+        self, target: SyncSetting, in_force: Collection[SyncSetting], timeout_s: float
+    ) -> Lsn:
+        """See the port."""
+        return await sync.apply_sync(self._instance, target, in_force, timeout_s)
+
+    async def confirm(self, sets: Collection[SyncSetting], timeout_s: float) -> Lsn:
+        """See the port."""
+        return await sync.confirm(self._instance, sets, timeout_s)
+
+    async def checkpoint(self, timeout_s: float) -> None:
+        """See the port."""
+        await sync.checkpoint(self._instance, timeout_s)
+
+    async def ensure_roles(self) -> None:
+        """See the port."""
+        await roles.ensure_roles(self._instance)
+
+    async def reload(self) -> None:
+        """See the port."""
+        self._instance.reload()
+
+    async def close(self) -> None:
+        """See the port."""
+        await self._instance.close()
