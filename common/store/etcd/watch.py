@@ -50,7 +50,7 @@ async def watch(pool: Pool, prefix: str, after_revision: int) -> AsyncGenerator[
             async with aclosing(_stream(pool, endpoint, prefix, position + 1)) as responses:
                 async for response in responses:
                     pause_s, denied = _FIRST_PAUSE_S, False
-                    batch = _batch(response, position)
+                    batch = batch_of(response, position)
                     if batch is not None:
                         position = batch.revision
                         yield batch
@@ -127,14 +127,14 @@ async def _raise_for_cancellation(pool: Pool, response: Any, metadata: Any) -> N
     raise WatchLost(f"etcd cancelled the watch: {reason or 'no reason given'}")
 
 
-def _batch(response: Any, position: int) -> WatchBatch | None:
+def batch_of(response: Any, position: int) -> WatchBatch | None:
+    """Return the events of an answer behind a position; None when there are none."""
     events = tuple(_event(event) for event in response.events if event.kv.mod_revision > position)
     return WatchBatch(events[-1].item.mod_revision, events) if events else None
 
 
 def _event(event: Any) -> Event:
-    kind = event.type == event.DELETE
-    return Event("delete" if kind else "put", key_value(event.kv))
+    return Event("delete" if event.type == event.DELETE else "put", key_value(event.kv))
 
 
 def key_value(kv: Any) -> KeyValue:

@@ -212,3 +212,34 @@ async def test_every_waiter_wakes_and_none_misses_a_change_between_two_waits(wor
     assert late_is_done
     assert await late
     assert not await quiet
+
+
+@in_a_world
+async def test_a_slow_answer_makes_the_image_fresh_only_from_when_it_was_asked_for(world: World) -> None:
+    """What happened between the request and its answer may be missing in it."""
+    mirror = await mirror_of(world)
+    began = world.clock.monotonic()
+    world.store.cut()
+    await world.clock.advance(1.75)
+    world.store.heal()
+    await settle()
+
+    assert mirror.fresh_since() == began + 1.0
+    assert mirror.synced
+
+
+@in_a_world
+async def test_what_came_and_went_before_a_confirmation_is_not_shown_afterwards(world: World) -> None:
+    """The image equals the store at the confirmed revision: a late watch must not take it back."""
+    mirror = await mirror_of(world)
+    version = mirror.version
+    world.store.deafen()
+    world.put("/c/leader", b"for a moment")
+    world.delete("/c/leader")
+    await world.clock.advance(1.1)
+    confirmed = mirror.revision
+    world.store.heal()
+    await settle()
+
+    assert confirmed == world.server.revision
+    assert mirror.version == version
