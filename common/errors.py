@@ -8,6 +8,8 @@ PghaError
 ├── WatchLost             a watch has a gap: read everything again
 ├── LeaseExpired          the store no longer knows the lease: take a new one
 ├── PostgresUnavailable   PostgreSQL did not answer, or one of its programs failed: try again, and say so
+├── PeerUnavailable       another service's API did not answer in time, or not usefully: try again
+├── CannotListen          an address cannot be bound; the text names it, the reason and the setting
 ├── UnsafeOperation       an operator must decide; the text names the command that unblocks
 ├── InvalidSpec           the text names the field, the value and the rule
 ├── InvalidDocument       a stored document cannot be used; it counts as absent
@@ -47,6 +49,14 @@ class LeaseExpired(PghaError):
 
 class PostgresUnavailable(PghaError):
     """PostgreSQL, or a program that comes with it, failed or did not answer in time."""
+
+
+class PeerUnavailable(PghaError):
+    """Another service's API did not answer in time, or not with what was asked for."""
+
+
+class CannotListen(PghaError):
+    """An address cannot be bound; the message names it, the reason and the setting."""
 
 
 class UnsafeOperation(PghaError):
