@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import version as installed
 
 import typer
+
+from common.runtime.release import release
 
 
 def version() -> None:
     """Print the release of pgha and of the Python that runs it."""
-    typer.echo(f"pgha {installed('pgha')} (Python {platform.python_version()})")
+    typer.echo(f"pgha {release()} (Python {platform.python_version()})")
