@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import sys
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from common.errors import InvalidSpec
+from common.runtime.ids import new_secret
 from pgha.demo.layout import HOST, EtcdPlace, KeeperPlace, Layout, ProxyPlace, SentinelPlace
 from pgha.demo.processes import Service
 
@@ -35,7 +35,7 @@ class Secrets:
 def make_secrets(directory: Path, layout: Layout) -> Secrets:
     """Make new passwords, and a libpq password file for people who connect with psql."""
     directory.mkdir(mode=0o700)
-    made = {name: secrets.token_urlsafe(24) for name in ("replication", "rewind", CLIENT)}
+    made = {name: new_secret() for name in ("replication", "rewind", CLIENT)}
     for name in ("replication", "rewind"):
         _write_private(directory / name, f"{made[name]}\n")
     ports = [*(place.port for place in layout.proxies), *(place.port for place in layout.keepers)]
