@@ -114,7 +114,7 @@ class Server:
     async def caught_up(self, standby: Server) -> None:
         """Wait until a standby has replayed everything that this primary has."""
         end = await self.lsn()
-        await until(lambda: standby.replayed(), lambda lsn: lsn >= end, "the standby has caught up")
+        await until(standby.replayed, lambda lsn: lsn >= end, "the standby has caught up")
 
     def new_handle(self) -> PostgresServer:
         """Another keeper's life on the same directory."""
