@@ -80,19 +80,19 @@ def test_a_directory_that_agrees_goes_on_in_its_life() -> None:
 
 def test_an_upstream_carries_no_secret() -> None:
     """Slot and application name are the same; the password stays in its file."""
-    found = upstream_parameters(Source("db's host", 5433, "two_00000001_4"), Path("/root/passwords"))
+    found = upstream_parameters(Source("db's host", 5433, "two_00000001_4"), Path("/srv/pgha/passwords"))
     target = conninfo_to_dict(found["primary_conninfo"])
 
     assert found["primary_slot_name"] == target["application_name"] == "two_00000001_4"
     assert (target["host"], target["port"]) == ("db's host", "5433")
-    assert target["passfile"] == "/root/passwords"
+    assert target["passfile"] == "/srv/pgha/passwords"
     assert "password" not in target
     assert found["restore_command"] == ""
 
 
 def test_nobody_to_follow_means_no_source_of_wal_and_no_patience_with_readers() -> None:
     """Replay from pg_wal counts as replay from an archive, so both delays are 0."""
-    found = upstream_parameters(None, Path("/root/passwords"))
+    found = upstream_parameters(None, Path("/srv/pgha/passwords"))
 
     assert found["primary_conninfo"] == found["primary_slot_name"] == found["restore_command"] == ""
     assert found["max_standby_archive_delay"] == found["max_standby_streaming_delay"] == "0"
