@@ -117,7 +117,7 @@ KEEPS = {
     "common/runtime/clock.py": '"""Clocks."""\nimport time, asyncio, uuid\ntime.monotonic()\nuuid.uuid4()',
     "keeper/main.py": '"""Runs."""\nfrom keeper import loop\nfrom common.runtime.clock import time',
     "keeper/loop.py": '"""Loops."""\nimport asyncio\nfrom common.model import wal\nasync def f(): ...',
-    "keeper/plan.py": '"""Decides."""\nfrom .loop import f',
+    "keeper/plan.py": '"""Decides."""\nfrom .unused import f',
     "keeper/unused/__init__.py": '"""Only a docstring."""',
     "pgha/main.py": '"""Talks."""\nfrom keeper import plan\nprint(plan)',
     "tests/test_a.py": '"""A."""\nimport time\nfrom tests.support import b\ndef test_it():\n  "A"',

