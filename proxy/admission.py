@@ -21,7 +21,9 @@ from proxy.route import Decision, Target
 from proxy.session import Session, Sessions
 from proxy.sockets import tune
 
-DIALS_AT_ONCE: Final = 256
+DIALS_AT_ONCE: Final = 128
+"""Well below the backlog of a PostgreSQL with default settings, twice its max_connections and a bit."""
+
 FIRST_PAUSE_S: Final = 0.02
 LONGEST_PAUSE_S: Final = 0.25
 

@@ -116,8 +116,13 @@ class Listener:
         await asyncio.sleep(0)
 
     @property
+    def clients(self) -> int:
+        """Everybody who is connected now: at a server, parked, about to be refused."""
+        return len(self._guests) + len(self._sessions)
+
+    @property
     def _is_full(self) -> bool:
-        return len(self._guests) + len(self._sessions) >= self._max_clients
+        return self.clients >= self._max_clients
 
     def arrive(self, guest: Guest) -> None:
         """Take a client that has connected, unless there are too many."""
