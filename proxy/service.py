@@ -139,7 +139,7 @@ class ProxyService:
                 generation=decision.generation,
             )
         for reason in set(decision.reasons) - set(before.reasons):
-            _log.warning(reason.code, text=reason.text)
+            _log.warning("reason", code=reason.code, severity=reason.severity, text=reason.text)
 
     async def _follow_spec(self) -> None:
         while True:
