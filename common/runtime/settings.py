@@ -82,7 +82,10 @@ def _variables(settings: Sequence[Setting], prefix: str, environ: Mapping[str, s
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """Read a settings file: YAML, a mapping at its top; raises InvalidSpec."""
+    """Read a settings file: YAML, a mapping at its top; a name without a value says nothing.
+
+    Raises InvalidSpec.
+    """
     try:
         if path.stat().st_size > FILE_LIMIT_BYTES:
             raise InvalidSpec(f"config = {path}: longer than {FILE_LIMIT_BYTES} bytes")
@@ -91,17 +94,15 @@ def read_file(path: Path) -> dict[str, Any]:
         raise InvalidSpec(f"config = {path}: no YAML: {' '.join(str(error).split())}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSpec(f"config = {path}: {getattr(error, 'strerror', None) or error}") from error
-    if plain is None:
-        return {}
-    if not isinstance(plain, dict):
+    if not isinstance(plain, dict | None):
         raise InvalidSpec(f"config = {path}: must hold settings by their names, such as 'uid: sandun-1'")
-    return plain
+    return {name: value for name, value in (plain or {}).items() if value is not None}
 
 
 def _put(plain: dict[str, Any], path: tuple[str, ...], value: object) -> None:
     *outer, last = path
     for part in outer:
-        inner = plain.get(part) or {}
+        inner = plain.get(part, {})
         if not isinstance(inner, dict):
             raise InvalidSpec(f"{part} = {inner!r}: must hold settings by their names")
         plain[part] = inner
