@@ -113,6 +113,13 @@ class DataDirectory:
         await self._disk.write(_WORK, {"kind": "swap"})
         await self._finish_swap()
 
+    async def check_usable(self) -> None:
+        """Raise PostgresUnavailable when the directory is half rewound: it must never be started."""
+        if await self._unfinished() == "rewind":
+            raise PostgresUnavailable(
+                f"{self._layout.data} was left half done by a rewind: it can only be replaced by a clone"
+            )
+
     async def discard_old(self) -> None:
         """Remove what a clone replaced."""
         await asyncio.to_thread(_remove_tree, self._layout.old)

@@ -185,8 +185,11 @@ class Instance:
 
     async def kill(self) -> Killed:
         """Make it down: no process of the data directory is left."""
-        killed = await kill_all(self.layout.data, self.clock)
         held = self.postmaster
+        if held is not None:
+            # Also one that is not a ``postgres`` yet, which the scan cannot know.
+            held.signal(signal.SIGKILL)
+        killed = await kill_all(self.layout.data, self.clock)
         if held is not None and not killed.silenced:
             await held.wait()
         await self.sql.forget()

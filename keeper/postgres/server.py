@@ -93,6 +93,7 @@ class PostgresServer:
         files, data = instance.files, instance.layout.data
         if instance.adopt() is not None:
             raise PostgresUnavailable("PostgreSQL runs already")
+        await instance.directory.check_usable()
         killed = await instance.kill()
         if killed.silenced:
             raise PostgresUnavailable(f"processes {killed.silenced} do not end: PostgreSQL cannot start")
@@ -157,22 +158,28 @@ class PostgresServer:
         """See the port."""
         instance = self._instance
         files, data = instance.files, instance.layout.data
+        await self._configure_access(spec)
         await files.write_parameters(data, spec)
         if await instance.sql.value("SELECT pg_is_in_recovery()"):
             await files.write_raised(data, spec, (await instance.directory.control()).settings)
-        before = await files.write_access(data, spec)
-        if before is not None:
-            problem = await instance.sql.rows(
-                "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL LIMIT 1"
-            )
-            if problem:
-                await files.restore_access(data, before)
-                line, text = problem[0]
-                raise InvalidSpec(f"postgres.hba: PostgreSQL refuses line {line} of pg_hba.conf: {text}")
         instance.reload()
         async with instance.sql.fresh() as session:
             rows = await session.rows("SELECT name FROM pg_settings WHERE pending_restart ORDER BY name")
         return tuple(name for (name,) in rows)
+
+    async def _configure_access(self, spec: PostgresSpec) -> None:
+        """Write the access rules, and put the former ones back when PostgreSQL finds fault with them."""
+        instance = self._instance
+        before = await instance.files.write_access(instance.layout.data, spec)
+        if before is None:
+            return
+        problem = await instance.sql.rows(
+            "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL LIMIT 1"
+        )
+        if problem:
+            await instance.files.restore_access(instance.layout.data, before)
+            line, text = problem[0]
+            raise InvalidSpec(f"postgres.hba: PostgreSQL refuses line {line} of pg_hba.conf: {text}")
 
     async def seal(self, timeout_s: float) -> FinalPosition:
         """See the port."""

@@ -138,8 +138,8 @@ class Sql:
                 self._kept[replication] = session
             try:
                 return await session.rows(query, timeout_s=timeout_s)
-            except PostgresUnavailable:
-                del self._kept[replication]
+            except (PostgresUnavailable, asyncio.CancelledError):
+                self._kept.pop(replication, None)
                 await session.close()
                 raise
 

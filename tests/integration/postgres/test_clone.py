@@ -326,6 +326,8 @@ def test_a_rewind_that_was_interrupted_leaves_only_a_clone() -> None:
             await StateFiles(two.root / "state").write("rewind", {"kind": "rewind"})
             found = await two.server.recover()
             source = await slot_for(one, two)
+            with pytest.raises(PostgresUnavailable, match="half done by a rewind"):
+                await two.start(source=source)
             await two.server.clone(source, two.life, SPEC, progress=ignore, timeout_s=60)
 
             assert found.unfinished == "rewind"

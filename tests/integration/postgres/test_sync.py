@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from time import perf_counter
 from typing import Any
 
 import psycopg
@@ -75,13 +76,16 @@ def test_a_sender_that_does_not_confirm_is_ended() -> None:
             for pid in hung:
                 os.kill(pid, signal.SIGSTOP)
             after = sync_of(1, three)
+            began = perf_counter()
             await primary.server.apply_sync(after, [before, after], 10)
+            took_s = perf_counter() - began
             left = {sender.name for sender in (await primary.server.observe()).senders}
             for pid in hung:
                 os.kill(pid, signal.SIGCONT)
 
             assert len(hung) == 1
             assert left == {three.name(1)}
+            assert took_s < 3  # long before wal_sender_timeout would have ended it
 
     run(story())
 
