@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from common.errors import StoreUnavailable
-from common.model.keys import Keys, check_name
+from common.model.keys import Keys
 from common.model.reports import ProxyReport
 from common.runtime.clock import Clock, SystemClock
 from common.runtime.heartbeats import Heartbeats
@@ -98,7 +98,7 @@ def assemble(
     settings: ProxySettings, store: Store, clock: Clock, heartbeats: Heartbeats, listener: Listener
 ) -> tuple[ProxyService, Session]:
     """Put a proxy together around its store and its data path."""
-    keys = Keys(check_name("cluster", settings.cluster))
+    keys = Keys(settings.cluster)
     session = Session(
         store,
         clock,
@@ -106,8 +106,8 @@ def assemble(
         is_alive=lambda: heartbeats.all_alive(STALL_LIMIT_S),
     )
     identity = ProxyReport(
-        uid=check_name("uid", settings.uid),
-        site=check_name("site", settings.site),
+        uid=settings.uid,
+        site=settings.site,
         host=settings.host,
         port=settings.port,
         api_url=f"http://{settings.api_host}:{settings.api_port}",

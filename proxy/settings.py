@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from common.errors import InvalidSpec
+from common.model.keys import check_name
 from common.store.etcd.settings import EtcdSettings
 
 
@@ -64,6 +66,14 @@ class ProxySettings(BaseModel):
     )
     log_level: str = Field(default="info", description="debug, info, warning or error")
     etcd: EtcdSettings = Field(default_factory=EtcdSettings, description="how the store is reached")
+
+    @field_validator("uid", "site", "cluster")
+    @classmethod
+    def _may_stand_in_a_key(cls, value: str, info: ValidationInfo) -> str:
+        try:
+            return check_name(str(info.field_name), value)
+        except InvalidSpec as error:
+            raise ValueError(str(error).partition(": ")[2]) from error
 
     @property
     def listen_hosts(self) -> tuple[str, ...]:
