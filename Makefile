@@ -16,7 +16,7 @@ setup: $(INSTALLED) ## make .venv with the pinned versions; quick when nothing c
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
 		--constraint constraints.txt --editable '.[dev,demo]'
 	@touch $@
 

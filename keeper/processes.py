@@ -82,13 +82,20 @@ def _refuse_blindness(entry: str, wanted: set[str], directory: Path) -> None:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         if Path(f"/proc/{entry}/comm").read_text().strip() not in wanted:
             return
-        owner = Path(f"/proc/{entry}").stat().st_uid
-        if directory.exists() and owner not in {directory.stat().st_uid, 0}:
+        if not _may_be_of(directory, Path(f"/proc/{entry}").stat().st_uid):
             return
         raise PostgresUnavailable(
             f"the keeper may not look at process {entry}, which may be one of {directory}: "
             "run the keeper as PostgreSQL's user, or as root with CAP_SYS_PTRACE"
         )
+
+
+def _may_be_of(directory: Path, owner: int) -> bool:
+    """Whether a server that runs as this user can be one of the directory."""
+    if directory.exists():
+        return owner in {directory.stat().st_uid, 0}
+    # Root may have started it as anybody, everybody else only as themselves.
+    return os.geteuid() in {owner, 0}
 
 
 def postmaster_pid(directory: Path) -> int | None:

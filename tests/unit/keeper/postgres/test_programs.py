@@ -15,6 +15,9 @@ from keeper.processes import find_programs as find_processes
 from tests.support.aio import run
 from tests.support.postgres import new_root
 
+SLEEPER = "pgha-sleeper"
+"""A sleep by a name of its own: others on this machine may sleep too, unseen to an ordinary user."""
+
 
 def fake(directory: Path, version: str = "15.1", **bodies: str) -> Path:
     """Programs of a made-up PostgreSQL; each is a shell script."""
@@ -42,8 +45,9 @@ def test_a_version_that_this_release_does_not_know_is_refused(tmp_path: Path, ve
         Programs(fake(tmp_path, version), "postgres", tmp_path)
 
 
-def test_an_unknown_user_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the keeper is root it needs somebody else to run PostgreSQL."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
     with pytest.raises(InvalidSpec, match="postgres_user = 'no-such-user'"):
         Programs(fake(tmp_path), "no-such-user", tmp_path)
 
@@ -52,6 +56,7 @@ def test_an_unknown_user_is_refused(tmp_path: Path) -> None:
 def place() -> Iterator[Path]:
     """A directory that PostgreSQL's user can enter, which pytest's own is not."""
     root = new_root()
+    shutil.copy(shutil.which("sleep") or "sleep", root / SLEEPER)
     yield root
     shutil.rmtree(root)
 
@@ -65,25 +70,25 @@ def test_a_failing_program_says_what_it_said(place: Path) -> None:
 
 def test_a_program_that_takes_too_long_is_killed_with_its_children(place: Path) -> None:
     """Whatever it started."""
-    programs = Programs(fake(place, initdb="sleep 60 & sleep 60"), "postgres", place)
+    programs = Programs(fake(place, initdb=f"./{SLEEPER} 60 & ./{SLEEPER} 60"), "postgres", place)
     with pytest.raises(PostgresUnavailable, match="did not end within"):
         run(programs.run("initdb", timeout_s=0.3))
 
-    assert find_processes(["sleep"], place) == []
+    assert find_processes([SLEEPER], place) == []
 
 
 def test_a_cancelled_program_is_killed(place: Path) -> None:
     """And the cancellation goes on."""
-    programs = Programs(fake(place, initdb="sleep 60"), "postgres", place)
+    programs = Programs(fake(place, initdb=f"./{SLEEPER} 60"), "postgres", place)
 
     async def story() -> None:
         task = asyncio.create_task(programs.run("initdb", timeout_s=10))
         await asyncio.sleep(0.2)
-        assert find_processes(["sleep"], place)
+        assert find_processes([SLEEPER], place)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert find_processes(["sleep"], place) == []
+        assert find_processes([SLEEPER], place) == []
 
     run(story())
 
