@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.runtime.logging import Level
 from common.store.etcd.settings import EtcdSettings
 
 
@@ -34,5 +35,5 @@ class KeeperSettings(BaseModel):
     clone_timeout_s: float = Field(
         default=86400.0, gt=0, description="limit of one clone or rewind, in seconds"
     )
-    log_level: str = Field(default="info", description="debug, info, warning or error")
+    log_level: Level = Field(default="info", description="debug, info, warning or error")
     etcd: EtcdSettings = Field(default_factory=EtcdSettings, description="how the store is reached")

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from common.errors import InvalidSpec
 from common.model.keys import check_name
+from common.runtime.logging import Level
 from common.store.etcd.settings import EtcdSettings
 
 
@@ -64,7 +65,7 @@ class ProxySettings(BaseModel):
         le=60,
         description="lease of this proxy's report, in seconds: a dead proxy is shown for so long",
     )
-    log_level: str = Field(default="info", description="debug, info, warning or error")
+    log_level: Level = Field(default="info", description="debug, info, warning or error")
     etcd: EtcdSettings = Field(default_factory=EtcdSettings, description="how the store is reached")
 
     @field_validator("uid", "site", "cluster")

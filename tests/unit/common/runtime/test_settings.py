@@ -214,7 +214,7 @@ def test_version_says_program_and_release(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out.startswith("pgha-thing 0.")
 
 
-@pytest.mark.parametrize(
+SERVICES = pytest.mark.parametrize(
     ("model", "program"),
     [
         (KeeperSettings, "pgha-keeper"),
@@ -222,6 +222,9 @@ def test_version_says_program_and_release(capsys: pytest.CaptureFixture[str]) ->
         (ProxySettings, "pgha-proxy"),
     ],
 )
+
+
+@SERVICES
 def test_each_service_says_what_every_setting_is_for(
     model: type[BaseModel], program: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -232,3 +235,10 @@ def test_each_service_says_what_every_setting_is_for(
 
     assert "--etcd-endpoints VALUE client URLs" in said
     assert "VALUE [PGHA" not in said
+
+
+@SERVICES
+def test_each_service_refuses_a_level_of_logs_that_there_is_not(model: type[BaseModel], program: str) -> None:
+    """Before it starts, with those that there are."""
+    with pytest.raises(InvalidSpec, match=r"log_level = 'loud': .*'warning' or 'error' \(from --log-level\)"):
+        read_settings(model, program, argv=["--log-level", "loud"], environ={})
