@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import select
 import socket
-import struct
 from typing import Any, Final
 
 KEEPALIVE_IDLE_S: Final = 30
 KEEPALIVE_INTERVAL_S: Final = 10
 
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+_NO_ADDRESS: Final = bytes(16)
+"""A sockaddr of the family AF_UNSPEC, which Python's own sockets do not take."""
+
+_libc: Final = ctypes.CDLL(None)
 _LEFT: Final = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
@@ -36,16 +39,12 @@ def has_left(transport: asyncio.BaseTransport) -> bool:
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """End a connection now, with a reset, and let no byte through that waits to be written.
+    """End a connection now: its peer gets a reset, and what has not been sent yet is dropped.
 
-    ``abort`` closes the socket one turn of the loop later, and what it could not write before may go out in
-    that turn: so the direction is shut first.
+    ``abort`` alone closes the socket one turn of the loop later, without a reset, and what it could not
+    write before may go out in that turn. A connection to no address is dissolved at once (connect(2)).
     """
     if transport.is_closing() and not transport.get_write_buffer_size():
         return
-    sock = transport.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-    if transport.get_write_buffer_size():
-        with sock.dup() as same:
-            same.shutdown(socket.SHUT_WR)
+    _libc.connect(transport.get_extra_info("socket").fileno(), _NO_ADDRESS, len(_NO_ADDRESS))
     transport.abort()

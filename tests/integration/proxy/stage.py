@@ -9,7 +9,7 @@ import struct
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import uvloop
 
@@ -63,6 +63,30 @@ class Connection:
 
     def abort(self) -> None:
         self.writer.transport.abort()
+
+    def reset(self) -> None:
+        """Vanish with a reset, as a process that is killed with unread data does."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
+
+    def stop_reading(self) -> None:
+        """Leave what comes in the kernel's buffers."""
+        cast("asyncio.ReadTransport", self.writer.transport).pause_reading()
+
+    def read_again(self) -> None:
+        cast("asyncio.ReadTransport", self.writer.transport).resume_reading()
+
+    async def send_until_stuck(self, data: bytes) -> int:
+        """Send it again and again until nothing has moved for a while; return how much that was."""
+        sent = 0
+        try:
+            while True:
+                self.send(data)
+                sent += len(data)
+                await asyncio.wait_for(self.writer.drain(), 0.3)
+        except TimeoutError:
+            return sent
 
 
 @dataclass

@@ -48,7 +48,7 @@ def test_parked_clients_get_through_when_the_route_comes() -> None:
                 assert await client.receive(1) == b"R"
 
             assert proxy.listener.figures.parked == 0
-            assert proxy.listener.figures.sessions == 300
+            assert proxy.listener.figures.sessions == proxy.listener.clients == 300
 
     run(story())
 
@@ -92,22 +92,23 @@ def test_of_a_client_that_leaves_while_it_is_parked_a_server_sees_nothing() -> N
     run(story())
 
 
-def test_a_client_that_left_a_moment_before_the_route_came_is_not_served() -> None:
-    """Its end stands unread in the socket while the server is dialled: nothing of it is forwarded."""
+def test_a_client_that_left_while_its_server_was_dialled_is_not_joined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its end stands in the socket, unread: the server gets an empty connection, and its end."""
 
     async def story() -> None:
         async with fake_server() as server, stage() as proxy:
             client = await proxy.connect(STARTUP)
             await parked(proxy, 1)
-            client.writer.write_eof()
+            monkeypatch.setattr("proxy.guest.has_left", lambda _: server.taken > 0)
             proxy.route(1, server.port)
-            await parked(proxy, 0)
-            await asyncio.sleep(0.05)
-            if server.taken:
-                there = await server.accept()
-                assert await there.rest() == b""
+            there = await server.accept()
 
+            assert await there.rest() == b""
+            await parked(proxy, 0)
             assert proxy.listener.figures.sessions == 0
+            client.abort()
 
     run(story())
 
@@ -169,10 +170,12 @@ def test_a_refused_client_that_asked_for_encryption_is_declined_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [SSL_REQUEST * 3, b"\x16\x03\x01tls", b"\0\0"], ids=["asks on", "tls", "silent"]
+    ("sent", "heard"),
+    [(SSL_REQUEST * 3, b"NN"), (SSL_REQUEST, b"N"), (b"\x16\x03\x01tls", b""), (b"\0\0", b"")],
+    ids=["asks on", "asks and is silent", "tls", "silent"],
 )
 def test_a_refused_client_that_cannot_be_told_why_is_closed(
-    sent: bytes, monkeypatch: pytest.MonkeyPatch
+    sent: bytes, heard: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within a limit, whatever it does."""
     monkeypatch.setattr("proxy.guest.REFUSAL_LIMIT_S", 0.1)
@@ -181,7 +184,7 @@ def test_a_refused_client_that_cannot_be_told_why_is_closed(
         async with stage(park_timeout_s=0.1, startup_timeout_s=0.2) as proxy:
             client = await proxy.connect(sent)
 
-            assert (await client.rest()).strip(b"N") == b""
+            assert await client.rest() == heard
             await eventually(lambda: proxy.listener.clients == 0, "nobody is left")
 
     run(story())

@@ -8,7 +8,7 @@ import resource
 import pytest
 
 from common.errors import CannotListen
-from tests.integration.proxy.stage import HOST, STARTUP, Connection, fake_server, run, stage
+from tests.integration.proxy.stage import HOST, Connection, fake_server, run, stage
 from tests.support.aio import eventually
 
 MB = 1024 * 1024
@@ -78,17 +78,11 @@ def test_a_client_that_does_not_read_holds_its_server_back_and_loses_nothing() -
         async with fake_server() as server, stage() as proxy:
             proxy.route(1, server.port)
             client, there = await proxy.session(server)
-            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            client.stop_reading()
             memory_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            sent = 0
-            try:
-                while True:
-                    there.send(PATTERN)
-                    sent += len(PATTERN)
-                    await asyncio.wait_for(there.writer.drain(), 0.5)
-            except TimeoutError:
-                grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_kb
-            client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            sent = await there.send_until_stuck(PATTERN)
+            grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_kb
+            client.read_again()
             received = await swallow(client, sent)
 
             assert sent < 40 * MB
@@ -126,21 +120,30 @@ def test_nothing_that_waits_for_the_old_server_reaches_it_after_a_cut() -> None:
         async with fake_server() as server, stage() as proxy:
             proxy.route(1, server.port)
             client, there = await proxy.session(server)
-            there.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            sent = 0
-            try:
-                while True:
-                    client.send(PATTERN)
-                    sent += len(PATTERN)
-                    await asyncio.wait_for(client.writer.drain(), 0.3)
-            except TimeoutError:
-                pass
+            there.stop_reading()
+            sent = await client.send_until_stuck(PATTERN)
             proxy.route(2, None)
-            there.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            there.read_again()
             with pytest.raises(ConnectionResetError):
                 await swallow(there, sent)
 
             await eventually(lambda: proxy.listener.figures.sessions == 0, "the session is over")
+
+    run(story())
+
+
+def test_a_client_that_does_not_read_is_cut_as_fast_as_others() -> None:
+    """What the old server had said to it is dropped."""
+
+    async def story() -> None:
+        async with fake_server() as server, stage() as proxy:
+            proxy.route(1, server.port)
+            client, there = await proxy.session(server)
+            client.stop_reading()
+            await there.send_until_stuck(PATTERN)
+            proxy.route(2, None)
+
+            await eventually(lambda: proxy.listener.figures.sessions == 0, "no session", within_s=0.5)
 
     run(story())
 
@@ -162,39 +165,36 @@ def test_a_route_that_goes_within_its_term_leaves_sessions_alone() -> None:
     run(story())
 
 
-def test_a_lost_side_ends_the_other() -> None:
-    """A client that vanished leaves no session at the server; what a server said last still arrives."""
+def test_a_side_that_vanishes_ends_the_other() -> None:
+    """A client that was killed leaves nothing at the server, and the other way round."""
 
     async def story() -> None:
         async with fake_server() as server, stage() as proxy:
             proxy.route(1, server.port)
-            gone, left = await proxy.session(server)
-            client, there = await proxy.session(server)
-            gone.abort()
-            there.send(b"FATAL: I am out")
-            there.writer.close()
+            killed, left_alone = await proxy.session(server)
+            client, killed_server = await proxy.session(server)
+            killed.reset()
+            killed_server.reset()
 
-            assert await left.rest() == b""
-            assert await client.rest() == b"FATAL: I am out"
-            client.abort()
-            left.abort()
+            with pytest.raises(ConnectionResetError):
+                await left_alone.rest()
+            assert await client.rest() == b""
             await eventually(lambda: proxy.listener.figures.sessions == 0, "no session")
 
     run(story())
 
 
-def test_what_a_server_says_before_it_was_asked_reaches_the_client() -> None:
-    """PostgreSQL does so when it cannot fork."""
+def test_what_a_server_says_before_it_leaves_reaches_the_client() -> None:
+    """Such as why it ends the session."""
 
     async def story() -> None:
         async with fake_server() as server, stage() as proxy:
             proxy.route(1, server.port)
-            client = await proxy.connect(STARTUP)
-            there = await server.accept()
-            there.send(b"Ecould not fork\0")
-            there.writer.write_eof()
+            client, there = await proxy.session(server)
+            there.send(b"FATAL: terminating connection")
+            there.writer.close()
 
-            assert await client.rest() == b"Ecould not fork\0"
+            assert await client.rest() == b"FATAL: terminating connection"
 
     run(story())
 
