@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from proxy.session import Session
 from tests.integration.proxy.stage import (
     CANCEL_REQUEST,
     SSL_REQUEST,
@@ -268,6 +269,31 @@ def test_a_dial_that_nobody_answers_is_given_up_when_the_route_changes() -> None
             assert await there.receive(len(STARTUP)) == STARTUP
             assert loop.time() - moved_at < 0.2
             assert proxy.listener.figures.failed_dials == 0
+
+    run(story())
+
+
+def test_a_route_that_moves_as_its_server_answers_the_dial_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Invariant I5 in the last moment there is: the client goes to the new one."""
+
+    async def story() -> None:
+        async with fake_server() as old, fake_server() as new, stage() as proxy:
+            admission = proxy.listener._admission
+            dial = admission._dial
+
+            async def dial_and_move(session: Session) -> None:
+                await dial(session)
+                if session.target.term == 1:
+                    proxy.route(2, new.port)
+
+            monkeypatch.setattr(admission, "_dial", dial_and_move)
+            proxy.route(1, old.port)
+            await proxy.session(new)
+
+            assert await (await old.accept()).rest() == b""
+            assert [session.target.term for session in proxy.listener._sessions] == [2]
 
     run(story())
 
