@@ -35,6 +35,10 @@ async def ensure_roles(instance: Instance) -> None:
         await _ensure(session, REPLICATION_ROLE, "LOGIN REPLICATION", settings.replication_password)
         await _ensure(session, REWIND_ROLE, "LOGIN NOREPLICATION", settings.rewind_password)
         for function in _REWIND_FUNCTIONS:
+            if await session.value(
+                sql.SQL("SELECT has_function_privilege({}, {}, 'EXECUTE')").format(REWIND_ROLE, function)
+            ):
+                continue
             await session.rows(
                 sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(
                     sql.SQL(function),

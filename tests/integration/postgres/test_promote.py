@@ -55,7 +55,7 @@ def test_two_promotions_from_one_fork_get_different_timelines() -> None:
             three = await group.standby(primary, "three")
             await primary.caught_up(two)
             await primary.caught_up(three)
-            await primary.server.kill()
+            await primary.server.stop("fast", 10)  # both get all of its WAL
             ends = [(await each.server.seal(10)).lsn for each in (two, three)]
             first = await two.server.promote(PromotionOrder(2, ends[0], NOBODY), 10)
             second = await three.server.promote(PromotionOrder(3, ends[1], NOBODY), 10)
@@ -190,7 +190,7 @@ async def heard_of_an_abandoned_timeline(group: Servers, *, behind: bool) -> tup
         await three.server.seal(10)
         await primary.value("CREATE TABLE only_on_two AS SELECT 1 AS id")
         await primary.caught_up(two)
-    await primary.server.kill()
+    await primary.server.stop("fast", 10)  # whoever is connected gets all of its WAL
     fork = (await two.server.seal(10)).lsn
     end = (await three.server.seal(10)).lsn
     await two.server.promote(PromotionOrder(2, fork, BY_ITSELF), 10)
