@@ -6,6 +6,7 @@ what is true then. A promise is durable before anything is done that relies on i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -43,12 +44,19 @@ class Actions:
         self._local = local
         self._new_id = new_id
         self._clone_timeout_s = clone_timeout_s
+        self._saving = asyncio.Lock()
 
-    async def save(self, state: KeeperState) -> None:
-        """Make the keeper's memory durable; only then does it count."""
-        if state != self._local.state:
-            await self._disk.write(STATE, state.model_dump(mode="json"))
-            self._local.state = state
+    async def save(self, change: Callable[[KeeperState], KeeperState]) -> None:
+        """Change the keeper's memory and make it durable; only then does it count.
+
+        The loop and the long work beside it both remember things: one change after the other, each made
+        to what the one before has left.
+        """
+        async with self._saving:
+            state = change(self._local.state)
+            if state != self._local.state:
+                await self._disk.write(STATE, state.model_dump(mode="json"))
+                self._local.state = state
 
     async def learn_data(self) -> None:
         """Find out what lies on disk, at the start and after long work that failed.
@@ -66,17 +74,22 @@ class Actions:
             local.forget_start("failed")
             return
         if found.kind != "ours":
-            await self.save(state.changed(life=None))
+            await self.save(lambda kept: kept.changed(life=None))
             local.forget_start("no_data")
             return
-        kept = state.life.incarnation if state.life else None
-        identity = settle_identity(found.marker, kept, self._new_id())
+        known = state.life.incarnation if state.life else None
+        identity = settle_identity(found.marker, known, self._new_id())
         if identity.why_new:
             _log.warning("new_incarnation", incarnation=identity.incarnation, why=identity.why_new)
-            state = state.born(identity.incarnation, state.term).completed()
-        if found.unfinished == "rewind" and state.life is not None:
-            state = state.changed(life=state.life.changed(complete=False))
-        await self.save(state)
+
+        def as_found(kept: KeeperState) -> KeeperState:
+            if identity.why_new:
+                kept = kept.born(identity.incarnation, kept.term).completed()
+            if found.unfinished == "rewind" and kept.life is not None:
+                kept = kept.changed(life=kept.life.changed(complete=False))
+            return kept
+
+        await self.save(as_found)
         if identity.why_new:
             await self._postgres.mark(identity.incarnation)
         self._remember(found)
@@ -91,10 +104,10 @@ class Actions:
         """Create the first data directory; it counts as promoted on timeline 1 (protocol 5.3)."""
         local = self._local
         incarnation = self._new_id()
-        await self.save(local.state.born(incarnation, term))
+        await self.save(lambda kept: kept.born(incarnation, term))
         local.system_identifier = await self._postgres.initialize(incarnation, spec.postgres)
         promotion = PromotionReport(term=term, timeline=1, incarnation=incarnation, finished=True)
-        await self.save(local.state.completed().changed(promotion=promotion))
+        await self.save(lambda kept: kept.completed().changed(promotion=promotion))
         self._remember(await self._postgres.inspect())
         local.forget_start("stopped")
 
@@ -127,7 +140,7 @@ class Actions:
         kept under the names of the new term -> the final position is reported.
         """
         local = self._local
-        await self.save(local.state.sealed(view.term).obeying(view))
+        await self.save(lambda kept: kept.sealed(view.term).obeying(view))
         final = await self._postgres.seal(SEAL_TIMEOUT_S)
         local.following = None
         await self._postgres.copy_slots(view.term)
@@ -137,11 +150,10 @@ class Actions:
 
     async def promote(self, view: ClusterView, named: Primary, timeout_s: float) -> None:
         """Become primary (protocol 5.3): its beginning is durable before PostgreSQL hears of it."""
-        local = self._local
         begun = PromotionReport(
             term=view.term, timeline=named.timeline, incarnation=named.incarnation or "", fork=named.fork
         )
-        await self.save(local.state.changed(promotion=begun).obeying(view))
+        await self.save(lambda kept: kept.changed(promotion=begun).obeying(view))
         await self._postgres.promote(self._order(view, named), timeout_s)
         await self._finish(view, begun)
 
@@ -155,7 +167,7 @@ class Actions:
 
     async def _finish(self, view: ClusterView, promotion: PromotionReport) -> None:
         local = self._local
-        await self.save(local.state.changed(promotion=promotion.changed(finished=True)))
+        await self.save(lambda kept: kept.changed(promotion=promotion.changed(finished=True)))
         local.seal = None
         local.sync = SyncProgress(view.term, applied=view.sync.current.id if not view.sync.pending else None)
         local.observed(await self._postgres.observe())
@@ -186,7 +198,7 @@ class Actions:
         if self._local.start_id is not None:
             await self.stop()
         incarnation = self._new_id()
-        await self.save(self._local.state.born(incarnation, view.term).obeying(view))
+        await self.save(lambda kept: kept.born(incarnation, view.term).obeying(view))
         return incarnation
 
     async def clone(self, view: ClusterView, spec: ClusterSpec, incarnation: str) -> None:

@@ -202,7 +202,7 @@ class KeeperService:
         if not isinstance(step, steps.Serve):
             await self._duties.end()
         if view is not None and not isinstance(step, steps.Seal | steps.Promote):
-            await self._actions.save(self._local.state.obeying(view))
+            await self._actions.save(lambda kept: kept.obeying(view))
         self._explain(step)
         if isinstance(step, steps.Wait) or view is None:
             if self._local.role == "standby" and view is not None:

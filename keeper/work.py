@@ -105,7 +105,7 @@ class Work:
         if local.postgres != "starting" or local.start_id != start_id:
             return
         if local.state.life is not None and not local.state.life.complete:
-            await self._actions.save(local.state.completed())
+            await self._actions.save(lambda kept: kept.completed())
             await self._postgres.discard_old()
         local.postgres = "running"
         local.observed(observation)
