@@ -178,7 +178,7 @@ def _as_standby(view: ClusterView, facts: Facts) -> Step:
 
 def _incomplete(view: ClusterView, facts: Facts, upstream_uid: str) -> Step:
     """A life that was begun by a clone or rewind and has never come up."""
-    if facts.state == "running":
+    if facts.state in {"starting", "running"}:
         return _wait(facts, "starting", f"{facts.uid} catches up after its clone")
     if facts.life is not None and facts.life.term == view.term and facts.state in {"stopped", "down"}:
         return _retry(facts, StartStandby(upstream_of(view, facts), "to catch up after its clone or rewind"))

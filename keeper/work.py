@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from common.errors import PostgresUnavailable, StoreUnavailable
+from common.errors import PostgresUnavailable, StoreUnavailable, UnsafeOperation
 from common.model.spec import ClusterSpec
 from common.model.view import ClusterView
 from common.runtime.clock import Clock
@@ -82,10 +82,18 @@ class Work:
         except asyncio.CancelledError:
             problem = PostgresUnavailable("given up, because another member is primary by now")
         if problem is not None and self._local.busy:
-            await self._actions.learn_data()
+            problem = await self._learn_what_is_left(problem)
         self._local.busy = self._local.progress = ""
         self._for_upstream = None
         self._done(problem)
+
+    async def _learn_what_is_left(self, problem: Exception) -> Exception:
+        """See what failed work has left; that this fails too must not leave the keeper busy for ever."""
+        try:
+            await self._actions.learn_data()
+        except (PostgresUnavailable, StoreUnavailable, UnsafeOperation, OSError) as error:
+            return error
+        return problem
 
     async def _await_accepting(self) -> None:
         local = self._local
