@@ -133,7 +133,7 @@ class Admission:
         is_parked = False
         try:
             while not guest.has_left:
-                if not self._dial_fails and await self._connect(guest):
+                if await self._connect(guest):
                     return True
                 if guest.opening is Opening.CANCEL:
                     # The query that it is about has lost its session, or will have ended by then.
@@ -163,13 +163,13 @@ class Admission:
             pause_s = self._pause_s
             self._pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             await _happens(self._moved, within_s=pause_s)
-            return await self._connect(guest)
+            return await self._connect(guest, is_scout=True)
 
-    async def _connect(self, guest: Guest) -> bool:
+    async def _connect(self, guest: Guest, *, is_scout: bool = False) -> bool:
         """Try to join a guest and the server of the route."""
         async with self._dials:
             target = self._target
-            if target is None:
+            if target is None or (self._dial_fails and not is_scout):
                 return False
             session = Session(target, self._sessions)
             try:

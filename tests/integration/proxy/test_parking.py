@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from proxy.admission import DIALS_AT_ONCE
 from proxy.session import Session
 from tests.integration.proxy.stage import (
     CANCEL_REQUEST,
@@ -320,9 +321,11 @@ def test_a_server_that_refuses_is_not_stormed_by_those_who_wait_for_it() -> None
     async def story() -> None:
         async with fake_server() as server, stage() as proxy:
             await server.stop()
+            clients = [await proxy.connect(STARTUP) for _ in range(3 * DIALS_AT_ONCE)]
+            await parked(proxy, len(clients))
             proxy.route(1, server.port)
-            clients = [await proxy.connect(STARTUP) for _ in range(200)]
-            await parked(proxy, 200)
+            await eventually(lambda: proxy.listener.reasons != (), "a dial has failed")
+            await asyncio.sleep(0.1)
             before = proxy.listener.figures.failed_dials
             await asyncio.sleep(1)
             tries = proxy.listener.figures.failed_dials - before
@@ -332,6 +335,7 @@ def test_a_server_that_refuses_is_not_stormed_by_those_who_wait_for_it() -> None
                 await server.accept()
             took_s = asyncio.get_running_loop().time() - back_at
 
+            assert before <= DIALS_AT_ONCE + 10
             assert 2 <= tries <= 10
             assert took_s < 1
 
