@@ -1,0 +1,266 @@
+"""The sentinel: keeps an image of the cluster, and, while it leads, writes the one next view.
+
+Followers do all of it but the writing, so that the evidence (probes, since when a condition holds)
+is there at the moment they take over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from common.errors import Conflict, InvariantViolated, StoreUnavailable, UnknownOutcome
+from common.model.keys import Keys
+from common.model.reasons import Reason, ReasonsDocument, worst_first
+from common.model.reports import SentinelReport
+from common.runtime.clock import Clock
+from common.runtime.probe import PROBE_PERIOD_S
+from common.store.mirror import Mirror
+from common.store.publisher import Publisher
+from common.store.session import Session
+from common.store.signal import Signal
+from sentinel.cluster import DocumentReader, Documents
+from sentinel.decide.conditions import current_conditions
+from sentinel.decide.core import decide
+from sentinel.decide.observed import Change, Decision, Observed
+from sentinel.leadership import Leadership, LeaderWriter, read_leadership
+from sentinel.prober import PrimaryProbe
+from sentinel.stopwatch import Holding, PhaseTimes
+
+TICK_S = 0.25
+"""How often durations are looked at when nothing else happens."""
+
+CAUGHT_UP_LIMIT_S = 2.0
+"""How long a leader waits until its image contains its own last write."""
+
+_log = structlog.get_logger()
+
+
+class SentinelService:
+    """One sentinel. All its parts are given to it; see :mod:`sentinel.main` for the real ones."""
+
+    def __init__(
+        self,
+        *,
+        uid: str,
+        site: str,
+        version: str,
+        api_url: str,
+        keys: Keys,
+        clock: Clock,
+        mirror: Mirror,
+        session: Session,
+        publisher: Publisher,
+        writer: LeaderWriter,
+        probe: PrimaryProbe,
+        store_id: str,
+        beat: Callable[[], None],
+    ) -> None:
+        self._uid = uid
+        self._site = site
+        self._version = version
+        self._api_url = api_url
+        self._keys = keys
+        self._clock = clock
+        self._mirror = mirror
+        self._session = session
+        self._publisher = publisher
+        self._writer = writer
+        self._probe = probe
+        self._store_id = store_id
+        self._beat = beat
+        self._reader = DocumentReader(keys)
+        self._holding = Holding()
+        self._phases = PhaseTimes()
+        self._wake = Signal(clock)
+        self._led = False
+        self._said: ReasonsDocument | None = None
+        self._last_written = 0
+
+    def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        """What must run, each for ever."""
+        return (self._run(), self._watch_store(), self._probe.run(self._wake.notify))
+
+    async def _watch_store(self) -> None:
+        while True:
+            seen = self._mirror.version
+            self._wake.notify()
+            await self._mirror.wait_changed(60.0, since=seen)
+
+    async def _run(self) -> None:
+        while True:
+            self._beat()
+            seen = self._wake.version
+            wrote = False
+            try:
+                if self._mirror.synced:
+                    wrote = await self._pass()
+            except Conflict as error:
+                _log.info("write_refused", error=str(error))
+            except UnknownOutcome as error:
+                _log.warning("write_outcome_unknown", error=str(error))
+                await self._clock.sleep(PROBE_PERIOD_S)
+            except StoreUnavailable as error:
+                _log.warning("store_unreachable", error=str(error))
+            if not wrote:
+                await self._wake.wait(TICK_S, since=seen)
+
+    async def _pass(self) -> bool:
+        """Look, decide, and write one change if this sentinel leads; return whether it wrote."""
+        leadership = self.leadership()
+        documents = self._reader.read(self._mirror.items)
+        self._probe.aim(documents.view)
+        self._publish(documents, leadership)
+        if not leadership.leader_uid and self._session.lease_id is not None:
+            await self._campaign(self._session.lease_id)
+            return False
+        self._note_leadership(leadership)
+        if self._mirror.revision < self._last_written:
+            return False
+        observed = self._observe(documents)
+        if observed is None:
+            return False
+        decision = self._decide(observed, documents)
+        if not leadership.is_ours:
+            return False
+        await self._write_reasons(decision, documents, leadership)
+        if decision.change is None or documents.view_is_malformed:
+            return False
+        await self._write(decision.change, documents, leadership)
+        return True
+
+    def leadership(self) -> Leadership:
+        """Who leads, by this sentinel's image."""
+        return read_leadership(self._mirror.items, self._keys, uid=self._uid, lease_id=self._session.lease_id)
+
+    def documents(self) -> Documents:
+        """The cluster's documents, by this sentinel's image."""
+        return self._reader.read(self._mirror.items)
+
+    async def _campaign(self, lease_id: int) -> None:
+        if await self._writer.campaign(lease_id):
+            await self._writer.write_store_id(self._store_id)
+
+    def _note_leadership(self, leadership: Leadership) -> None:
+        if leadership.is_ours != self._led:
+            self._led = leadership.is_ours
+            self._said = None
+            _log.info(
+                "leads" if self._led else "follows", leader=leadership.leader_uid, token=leadership.token
+            )
+
+    def _observe(self, documents: Documents) -> Observed | None:
+        """The cluster as one value; None while there is no spec, so that there is nothing to decide."""
+        if documents.spec is None:
+            return None
+        observed = Observed(
+            cluster=self._keys.cluster,
+            spec=documents.spec,
+            view=documents.view,
+            keepers=documents.keepers,
+            reaches_primary=self._probe.reaches,
+        )
+        held = self._holding.observe(current_conditions(observed), self._clock.monotonic())
+        return Observed(
+            cluster=observed.cluster,
+            spec=observed.spec,
+            view=observed.view,
+            keepers=observed.keepers,
+            reaches_primary=observed.reaches_primary,
+            held_s=held,
+        )
+
+    def _decide(self, observed: Observed, documents: Documents) -> Decision:
+        decision = decide(observed)
+        change = decision.change
+        if change is not None and observed.view is not None:
+            view = observed.view
+            if change.view.generation != view.generation + 1 or change.view.term < view.term:
+                raise InvariantViolated(
+                    f"I1: generation {view.generation} term {view.term} would become "
+                    f"generation {change.view.generation} term {change.view.term}"
+                )
+        return Decision(change, worst_first((*decision.reasons, *documents.problems, *_services(documents))))
+
+    async def _write(self, change: Change, documents: Documents, leadership: Leadership) -> None:
+        phases = self._phases.phases_ms(change.kind, self._clock.monotonic())
+        self._last_written = await self._writer.write(
+            change,
+            token=leadership.token,
+            view_revision=documents.view_revision,
+            at=self._clock.wall(),
+            phases_ms=phases,
+        )
+        self._phases.mark(change.kind, self._clock.monotonic())
+        _log.info(
+            change.kind,
+            generation=change.view.generation,
+            term=change.view.term,
+            text=change.text,
+            reason=change.reason,
+            **phases,
+        )
+        await self._until_image_has(self._last_written)
+
+    async def _until_image_has(self, revision: int) -> None:
+        """Decide again only from an image that contains what was just written."""
+        limit = self._clock.monotonic() + CAUGHT_UP_LIMIT_S
+        while self._mirror.revision < revision and self._clock.monotonic() < limit:
+            await self._mirror.wait_changed(0.1)
+
+    async def _write_reasons(self, decision: Decision, documents: Documents, leadership: Leadership) -> None:
+        """Reasons stand apart from the view, so that they make no generation; written when they change."""
+        document = ReasonsDocument(
+            term=documents.view.term if documents.view else 0, reasons=decision.reasons
+        )
+        if decision.change is not None or document == (self._said or documents.said):
+            return
+        await self._writer.write_reasons(document, token=leadership.token)
+        self._said = document
+        for reason in document.reasons:
+            _log.info("reason", code=reason.code, severity=reason.severity, text=reason.text)
+
+    def report(self, documents: Documents, leadership: Leadership) -> SentinelReport:
+        """What this sentinel says of itself now."""
+        return SentinelReport(
+            uid=self._uid,
+            site=self._site,
+            api_url=self._api_url,
+            version=self._version,
+            reported_at=self._clock.wall(),
+            leader=leadership.is_ours,
+            generation=documents.view.generation if documents.view else 0,
+            reaches_primary=self._probe.reaches,
+        )
+
+    def _publish(self, documents: Documents, leadership: Leadership) -> None:
+        report = self.report(documents, leadership)
+        acts_on = (report.leader, report.reaches_primary, report.api_url)
+        self._publisher.offer(report.to_bytes(), acts_on=acts_on)
+
+
+def _services(documents: Documents) -> tuple[Reason, ...]:
+    """What is amiss with the services around PostgreSQL."""
+    found = []
+    if len(documents.sentinels) < 2:  # noqa: PLR2004 - the smallest number that survives a loss
+        found.append(
+            Reason(
+                code="single_sentinel",
+                severity="warning",
+                text="only one sentinel has a live report: if it dies, nothing fails over",
+                fix="start pgha-sentinel on another site",
+            )
+        )
+    if not documents.proxies:
+        found.append(
+            Reason(
+                code="no_proxy",
+                severity="warning",
+                text="no proxy has a live report",
+                fix="start pgha-proxy beside the clients",
+            )
+        )
+    found += [reason for report in documents.proxies.values() for reason in report.reasons]
+    return tuple(found)
