@@ -72,7 +72,7 @@ def write(event: HistoryEvent, output: Format) -> None:
         dump(event.model_dump(mode="json", exclude_none=True), output, one_line=True)
         return
     at = event.at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-    phases = ", ".join(f"{name} {took:.0f} ms" for name, took in event.phases_ms.items())
+    phases = ", ".join(f"{name.removesuffix('_ms')} {took:.0f} ms" for name, took in event.phases_ms.items())
     reason = f" [{event.reason}]" if event.reason else ""
     line = f"{at}  {event.generation:>5}  term {event.term:<3}  {event.kind:<18}  {event.text}{reason}"
     typer.echo(f"{line} ({phases})" if phases else line)
