@@ -39,6 +39,8 @@ from pgha.demo.services import CLIENT, CLUSTER, POSTGRES_USER, Workshop, find_et
 STORE_LIMIT_S: Final = 20.0
 HEALTH_LIMIT_S: Final = 120.0
 END_LIMIT_S: Final = 5.0
+ETCD_END_LIMIT_S: Final = 1.0
+"""An etcd that has lost its majority tries in vain to hand over before it ends."""
 KILL_LIMIT_S: Final = 10.0
 POLL_S: Final = 0.1
 
@@ -215,8 +217,8 @@ class DemoCluster:
         if self._store is not None:
             await self._store.close()
         etcd = {place.uid for place in self.layout.etcd}
-        for group in (self.services.keys() - etcd, etcd):
-            await asyncio.gather(*(self.services[name].end(END_LIMIT_S) for name in group))
+        for group, limit_s in ((self.services.keys() - etcd, END_LIMIT_S), (etcd, ETCD_END_LIMIT_S)):
+            await asyncio.gather(*(self.services[name].end(limit_s) for name in group))
         postgres, left = self._programs.directory, [self.directory]
         if keep:
             roots = [self._workshop.root(place.uid) for place in self.layout.keepers]
