@@ -106,6 +106,16 @@ class KeeperService:
         """The view that is obeyed."""
         return self._documents.view
 
+    async def look_now(self) -> None:
+        """Bring the figures up to date, for the API; raises PostgresUnavailable."""
+        await self._observe()
+
+    @property
+    def replay_delay_s(self) -> float | None:
+        """How old the last replayed commit is while WAL waits to be replayed; None on a primary."""
+        seen = self._local.observation
+        return seen.replay_delay_s if seen else None
+
     def report(self) -> KeeperReport:
         """What this keeper says of itself now."""
         return self._local.report(self._clock.wall(), self._probe, self._api_url)

@@ -27,6 +27,9 @@ SELECT json_build_object(
   'flush', CASE WHEN in_recovery THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_flush_lsn() END,
   'wal_file', CASE WHEN in_recovery THEN NULL ELSE pg_walfile_name(pg_current_wal_insert_lsn()) END,
   'paused', CASE WHEN in_recovery THEN pg_is_wal_replay_paused() ELSE false END,
+  'delay', CASE WHEN NOT in_recovery THEN NULL
+                WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+                ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END,
   'startup', (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'),
   'receiver', (SELECT json_build_object('status', status, 'slot', slot_name, 'host', sender_host,
                       'port', sender_port, 'heard', last_msg_receipt_time) FROM pg_stat_wal_receiver),
@@ -85,6 +88,7 @@ class Observer:
             replay_paused=seen["paused"],
             receiver=self._receiver(seen["receiver"], seen["conninfo"]),
             following=seen["following"] if seen["in_recovery"] else "",
+            replay_delay_s=seen["delay"],
             startup_waits_for=seen["startup"] or "",
             synchronous_standby_names=seen["sync"],
             senders=tuple(map(_sender, seen["senders"])),

@@ -174,7 +174,9 @@ class Observation:
 
     ``lsn``: end of WAL of a primary, replayed of a standby. ``flush``: flushed of a primary,
     received and flushed of a standby (0/0 when it has received nothing since its start).
-    ``following``: name of the configured slot, empty for nobody. ``undone``: managed parameters that
+    ``replay_delay_s``: age of the last replayed commit by both hosts' wall clocks, 0 when nothing waits
+    to be replayed, None on a primary: for people. ``following``: name of the configured slot, empty for
+    nobody. ``undone``: managed parameters that
     ALTER SYSTEM, or a command line, overrides. ``pending_restart``: parameters that wait for a restart.
     """
 
@@ -187,6 +189,7 @@ class Observation:
     flush: Lsn = ZERO
     history: tuple[Switch, ...] = ()
     replay_paused: bool = False
+    replay_delay_s: float | None = None
     receiver: Receiver | None = None
     following: str = ""
     startup_waits_for: str = ""
