@@ -7,13 +7,14 @@ what is true then. A promise is durable before anything is done that relies on i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import structlog
 
 from common.errors import PostgresUnavailable
 from common.model.names import standby_name
-from common.model.reports import PromotionReport, SealReport
+from common.model.reports import PostgresState, PromotionReport, SealReport
 from common.model.spec import ClusterSpec
 from common.model.view import ClusterView, Primary
 from common.model.wal import Lsn
@@ -100,12 +101,22 @@ class Actions:
             self._local.system_identifier = found.control.system_identifier
         self._local.greatest_timeline = found.greatest_timeline
 
+    @contextmanager
+    def _else(self, state: PostgresState) -> Iterator[None]:
+        """What PostgreSQL is left in when the work within fails."""
+        try:
+            yield
+        except BaseException:
+            self._local.forget_start(state)
+            raise
+
     async def initialize(self, term: int, spec: ClusterSpec) -> None:
         """Create the first data directory; it counts as promoted on timeline 1 (protocol 5.3)."""
         local = self._local
         incarnation = self._new_id()
         await self.save(lambda kept: kept.born(incarnation, term))
-        local.system_identifier = await self._postgres.initialize(incarnation, spec.postgres)
+        with self._else("no_data"):
+            local.system_identifier = await self._postgres.initialize(incarnation, spec.postgres)
         promotion = PromotionReport(term=term, timeline=1, incarnation=incarnation, finished=True)
         await self.save(lambda kept: kept.completed().changed(promotion=promotion))
         self._remember(await self._postgres.inspect())
@@ -116,7 +127,8 @@ class Actions:
         local = self._local
         local.forget_start("starting")
         source = Source(upstream.host, upstream.port, upstream.name) if upstream else None
-        local.start_id = await self._postgres.start(spec.postgres, source=source)
+        with self._else("failed"):
+            local.start_id = await self._postgres.start(spec.postgres, source=source)
         local.following = upstream
 
     async def start_writable(self, view: ClusterView, spec: ClusterSpec) -> None:
@@ -124,7 +136,8 @@ class Actions:
         local = self._local
         local.forget_start("starting")
         target = view.sync.target
-        local.start_id = await self._postgres.start(spec.postgres, writable=setting_of(target, view.term))
+        with self._else("failed"):
+            local.start_id = await self._postgres.start(spec.postgres, writable=setting_of(target, view.term))
         local.sync = SyncProgress(view.term, applied=target.id if not view.sync.pending else None)
 
     async def stop(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from common.errors import InvalidDocument
@@ -71,18 +71,6 @@ class Documents:
         self.view = view
         return True
 
-    def positions(self, items: Mapping[str, KeyValue]) -> dict[str, Lsn]:
-        """Where the members are, by their reports: how far their slots here may advance."""
-        found = {}
-        for key, item in items.items():
-            if key.startswith(self.keys.keepers):
-                try:
-                    report = KeeperReport.from_bytes(item.value)
-                except InvalidDocument:
-                    continue
-                found[report.uid] = report.lsn
-        return found
-
     def _malformed(self, key: str, error: InvalidDocument) -> Reason:
         return Reason(
             code="malformed_document",
@@ -91,3 +79,15 @@ class Documents:
             text=f"{self.uid}: {key} cannot be used and counts as absent: {error}",
             fix="correct it with pgha spec, or restart the service that writes it",
         )
+
+
+def positions_of(items: Iterable[KeyValue]) -> dict[str, Lsn]:
+    """Where members are, by their reports; a report that cannot be used says nothing."""
+    found = {}
+    for item in items:
+        try:
+            report = KeeperReport.from_bytes(item.value)
+        except InvalidDocument:
+            continue
+        found[report.uid] = report.lsn
+    return found

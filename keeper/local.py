@@ -21,7 +21,7 @@ from common.model.reports import (
     UpstreamReport,
 )
 from common.model.view import ClusterView
-from common.model.wal import ZERO, Lsn
+from common.model.wal import ZERO
 from keeper.evidence import HEARD_WITHIN_S, UpstreamProbe
 from keeper.postgres.port import Observation, WalSender
 from keeper.settings import KeeperSettings
@@ -202,7 +202,11 @@ class Local:
 
 
 def what_observers_act_on(report: KeeperReport) -> bytes:
-    """The report without the figures that may be slow: two that are equal need no new write."""
-    return report.changed(
-        reported_at=datetime.min.replace(tzinfo=report.reported_at.tzinfo), lsn=Lsn(0), progress=""
-    ).to_bytes()
+    """The report without the figures that may be slow: two that are equal need no new write.
+
+    Which view a keeper has seen matters of a running primary alone: it may be named again only
+    by what it said after it saw the sealing view.
+    """
+    seen = {} if report.writable else {"generation": 0, "term": 0}
+    at = datetime.min.replace(tzinfo=report.reported_at.tzinfo)
+    return report.model_copy(update={"reported_at": at, "lsn": ZERO, "progress": "", **seen}).to_bytes()

@@ -13,6 +13,7 @@ import structlog
 from common.errors import InvalidDocument, StoreUnavailable, UnsafeOperation
 from common.model.keys import Keys, check_name
 from common.model.reports import KeeperReport
+from common.model.wal import Lsn
 from common.runtime import probe
 from common.runtime.clock import Clock, SystemClock
 from common.runtime.heartbeats import Heartbeats
@@ -31,6 +32,7 @@ from common.store.session import Session
 from keeper import api
 from keeper.actions import STATE, Actions
 from keeper.disk import Disk, RootLock, StateFiles
+from keeper.documents import positions_of
 from keeper.evidence import UpstreamProbe
 from keeper.local import Local
 from keeper.postgres.instance import PostgresSettings, read_password
@@ -44,6 +46,9 @@ PROGRAM: Final = "pgha-keeper"
 
 STALL_LIMIT_S: Final = 20.0
 """A loop that has not advanced for so long lets the lease end; longer than any single step may take."""
+
+SPEC_CONFIRM_EVERY_S: Final = 10.0
+"""The spec can wait: a watch brings it at once as a rule."""
 
 HELD_RETRY_S: Final = 1.0
 HELD_MARGIN_S: Final = 3.0
@@ -79,12 +84,17 @@ async def serve(settings: KeeperSettings, stop: asyncio.Event) -> None:
                 ttl_s=settings.lease_ttl_s,
                 is_alive=lambda: heartbeats.all_alive(STALL_LIMIT_S),
             )
-            mirror = Mirror(store, clock, keys.prefix)
+
+            async def positions() -> dict[str, Lsn]:
+                return positions_of((await store.read(keys.keepers)).items)
+
             publisher = _publisher(store, session, clock, keys, local)
             service = KeeperService(
                 keys=keys,
                 clock=clock,
-                mirror=mirror,
+                view=Mirror(store, clock, keys.view),
+                spec=Mirror(store, clock, keys.spec, confirm_every_s=SPEC_CONFIRM_EVERY_S),
+                positions=positions,
                 publisher=publisher,
                 postgres=postgres,
                 local=local,
@@ -101,7 +111,6 @@ async def serve(settings: KeeperSettings, stop: asyncio.Event) -> None:
                 setting="--api-port",
                 problems=lambda: heartbeats.stalled(STALL_LIMIT_S),
             ):
-                supervisor.start("mirror", mirror.run())
                 supervisor.start("session", session.run())
                 supervisor.start("publisher", publish(publisher, clock, settings))
                 supervisor.start_all("keeper", service.loops())

@@ -170,6 +170,8 @@ def _as_standby(view: ClusterView, facts: Facts) -> Step:
     if not facts.life.complete:
         return _incomplete(view, facts, target.uid)
     if facts.state in {"stopped", "down", "failed"}:
+        if view.route is None and facts.phase_seen_s < facts.restart_after_s:
+            return _wait(facts, "after_route", f"{facts.uid} starts once there is a route, not in its way")
         return _retry(facts, StartStandby(None, f"to enter term {view.term}"))
     if facts.state == "running" and facts.role == "standby":
         return _as_running_standby(view, facts, target.uid)

@@ -22,7 +22,6 @@ from common.model.keys import Keys
 from common.model.reasons import Reason
 from common.model.reports import KeeperReport
 from common.model.view import ClusterView
-from common.model.wal import Lsn
 from common.runtime.clock import Clock
 from common.store.mirror import Mirror
 from common.store.publisher import Publisher
@@ -36,7 +35,7 @@ from keeper.local import Local, what_observers_act_on
 from keeper.pauses import Pauses
 from keeper.plan import plan
 from keeper.postgres.port import Postgres
-from keeper.upkeep import Upkeep
+from keeper.upkeep import Positions, Upkeep
 from keeper.work import Work
 
 TICK_S = 1.0
@@ -53,7 +52,9 @@ class KeeperService:
         *,
         keys: Keys,
         clock: Clock,
-        mirror: Mirror,
+        view: Mirror,
+        spec: Mirror,
+        positions: Positions,
         publisher: Publisher,
         postgres: Postgres,
         local: Local,
@@ -63,7 +64,9 @@ class KeeperService:
         beat: Callable[[], None],
     ) -> None:
         self._clock = clock
-        self._mirror = mirror
+        self._view_mirror = view
+        self._spec_mirror = spec
+        self._positions = positions
         self._publisher = publisher
         self._postgres = postgres
         self._local = local
@@ -97,7 +100,10 @@ class KeeperService:
         return (
             self._run(),
             self._watch_postmaster(),
-            self._watch_store(),
+            self._watch_store(self._view_mirror),
+            self._watch_store(self._spec_mirror),
+            self._view_mirror.run(),
+            self._spec_mirror.run(),
             self._probe.run(self._wake.notify, lambda: None),
         )
 
@@ -122,11 +128,11 @@ class KeeperService:
 
     # Waking.
 
-    async def _watch_store(self) -> None:
+    async def _watch_store(self, mirror: Mirror) -> None:
         while True:
-            seen = self._mirror.version
+            seen = mirror.version
             self._wake.notify()
-            await self._mirror.wait_changed(60.0, since=seen)
+            await mirror.wait_changed(60.0, since=seen)
 
     async def _watch_postmaster(self) -> None:
         """Report the end of PostgreSQL within milliseconds: once nothing of it is left."""
@@ -142,6 +148,7 @@ class KeeperService:
             was = self._local.postgres
             killed = await self._postgres.kill()
             self._local.forget_start("failed" if was == "starting" else "down")
+            self._local.reasons.pop("step", None)
             _log.warning("postgres_down", was=was, killed=killed.killed, silenced=list(killed.silenced))
             self._publish()
             self._wake.notify()
@@ -159,6 +166,7 @@ class KeeperService:
 
     async def _pass(self) -> bool:
         """Take one step; return whether something was done, so that the next one follows at once."""
+        start_id = self._local.start_id
         try:
             await self._take_documents()
             await self._observe()
@@ -166,6 +174,8 @@ class KeeperService:
             self._say(step)
             acted = await self._do(step)
         except (PostgresUnavailable, StoreUnavailable, UnsafeOperation, InvalidSpec) as error:
+            if self._local.start_id != start_id:
+                return False  # PostgreSQL has ended meanwhile, which is a fact of its own
             self._failed("step", error)
             return False
         except InvariantViolated as error:
@@ -183,7 +193,8 @@ class KeeperService:
         )
 
     async def _take_documents(self) -> None:
-        if not self._documents.take(self._mirror.items, self._local.state.generation):
+        items = {**self._view_mirror.items, **self._spec_mirror.items}
+        if not self._documents.take(items, self._local.state.generation):
             return
         view = self._documents.view
         if view is None:
@@ -266,9 +277,6 @@ class KeeperService:
         self._wake.notify()
 
     # Saying.
-
-    def _positions(self) -> dict[str, Lsn]:
-        return self._documents.positions(self._mirror.items)
 
     def _failed(self, what: str, error: Exception) -> None:
         pause_s = self._pauses.failed(self._clock.monotonic())

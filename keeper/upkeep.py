@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -20,7 +20,15 @@ from keeper.postgres.port import Postgres
 SLOTS_EVERY_S = 10.0
 CHECKPOINT_TIMEOUT_S = 600.0
 
+Positions = Callable[[], Awaitable[Mapping[str, Lsn]]]
+"""Where the other members are, by their reports: how far their slots here may advance."""
+
 _log = structlog.get_logger()
+
+
+async def _no_positions() -> Mapping[str, Lsn]:
+    """On a primary the slots advance by themselves."""
+    return {}
 
 
 class Upkeep:
@@ -39,31 +47,29 @@ class Upkeep:
         self._checkpoint: asyncio.Task[None] | None = None
 
     async def primary(self, view: ClusterView, spec: ClusterSpec) -> None:
-        """Slots at once when a member changed; the rest once there is a route, or nobody to wait for it."""
-        await self._slots(view, dict)
-        if self._roles_for != self._local.start_id and (view.route is not None or not _named_set(view)):
-            await self._postgres.ensure_roles()
-            self._roles_for = self._local.start_id
+        """Slots at once when a member changed; the rest once there is a route."""
+        await self._slots(view, _no_positions)
         if view.route is None:
             return
+        if self._roles_for != self._local.start_id:
+            await self._postgres.ensure_roles()
+            self._roles_for = self._local.start_id
         await self._configure(spec.postgres)
         self._checkpoint_once(view)
 
-    async def standby(
-        self, view: ClusterView, spec: ClusterSpec, positions: Callable[[], Mapping[str, Lsn]]
-    ) -> None:
+    async def standby(self, view: ClusterView, spec: ClusterSpec, positions: Positions) -> None:
         """Keep slots for the others, advanced as they advance: a failover leaves all able to follow."""
         if view.phase not in {"running", "promoting"} or self._local.following is None:
             return
         await self._slots(view, positions)
         await self._configure(spec.postgres)
 
-    async def _slots(self, view: ClusterView, positions: Callable[[], Mapping[str, Lsn]]) -> None:
+    async def _slots(self, view: ClusterView, positions: Positions) -> None:
         now = self._clock.monotonic()
         wanted_for = (self._local.start_id, self._local.role, view.term, view.members, view.phase)
         if wanted_for == self._slots_for and now - self._slots_at < SLOTS_EVERY_S:
             return
-        await self._actions.keep_slots(view, positions())
+        await self._actions.keep_slots(view, await positions())
         self._slots_for, self._slots_at = wanted_for, now
 
     async def _configure(self, wanted: PostgresSpec) -> None:
@@ -107,8 +113,3 @@ class Upkeep:
     def _reason(self, code: str, text: str, fix: str) -> Reason:
         uid = self._local.settings.uid
         return Reason(code=code, severity="warning", subject=uid, text=f"{uid}: {text}", fix=fix)
-
-
-def _named_set(view: ClusterView) -> bool:
-    """Whether the set in force counts anybody: a new cluster's first one does not."""
-    return bool(view.sync.current.members)

@@ -112,6 +112,8 @@ class Work:
         observation = await self._postgres.observe()
         if local.postgres != "starting" or local.start_id != start_id:
             return
+        if not observation.in_recovery:
+            await self._postgres.ensure_roles()  # others clone as soon as they see it running
         if local.state.life is not None and not local.state.life.complete:
             await self._actions.save(lambda kept: kept.completed())
             await self._postgres.discard_old()

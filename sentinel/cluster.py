@@ -61,11 +61,9 @@ class DocumentReader:
             return document
 
         def many(prefix: str, kind: type[D]) -> dict[str, D]:
-            found = {}
-            for key in sorted(items):
-                if key.startswith(prefix) and (document := one(key, kind)) is not None:
-                    found[key.removeprefix(prefix)] = document
-            return found
+            keys_of_kind = sorted(key for key in items if key.startswith(prefix))
+            found = ((key.removeprefix(prefix), one(key, kind)) for key in keys_of_kind)
+            return {uid: document for uid, document in found if document is not None}
 
         view_item = items.get(keys.view)
         view = one(keys.view, ClusterView)

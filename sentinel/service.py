@@ -35,6 +35,9 @@ TICK_S = 0.25
 CAUGHT_UP_LIMIT_S = 2.0
 """How long a leader waits until its image contains its own last write."""
 
+REASONS_AFTER_S = 0.5
+"""How long nothing must have been written before reasons are."""
+
 _log = structlog.get_logger()
 
 
@@ -78,6 +81,7 @@ class SentinelService:
         self._led = False
         self._said: ReasonsDocument | None = None
         self._last_written = 0
+        self._quiet_since = float("-inf")
 
     def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What must run, each for ever."""
@@ -105,7 +109,17 @@ class SentinelService:
             except StoreUnavailable as error:
                 _log.warning("store_unreachable", error=str(error))
             if not wrote:
-                await self._wake.wait(TICK_S, since=seen)
+                await self._wait(seen)
+
+    async def _wait(self, seen: int) -> None:
+        """A leader looks at every change; a follower only now and then, and when nobody leads any more."""
+        limit = self._clock.monotonic() + TICK_S
+        while (left_s := limit - self._clock.monotonic()) > 0:
+            await self._wake.wait(left_s, since=seen)
+            seen = self._wake.version
+            leadership = self.leadership()
+            if leadership.is_ours or not leadership.leader_uid:
+                return
 
     async def _pass(self) -> bool:
         """Look, decide, and write one change if this sentinel leads; return whether it wrote."""
@@ -211,14 +225,21 @@ class SentinelService:
             await self._mirror.wait_changed(0.1)
 
     async def _write_reasons(self, decision: Decision, documents: Documents, leadership: Leadership) -> None:
-        """Reasons stand apart from the view, so that they make no generation; written when they change."""
+        """Reasons stand apart from the view, so that they make no generation.
+
+        They are for people: written when they differ, but never in the way of the next step of a
+        failover, so only once nothing has been written for a moment.
+        """
         document = ReasonsDocument(
             term=documents.view.term if documents.view else 0, reasons=decision.reasons
         )
-        if decision.change is not None or document == (self._said or documents.said):
+        now = self._clock.monotonic()
+        if decision.change is not None:
+            self._quiet_since = now
+        if document == (self._said or documents.said) or now - self._quiet_since < REASONS_AFTER_S:
             return
         await self._writer.write_reasons(document, token=leadership.token)
-        self._said = document
+        self._said, self._quiet_since = document, now
         for reason in document.reasons:
             _log.info("reason", code=reason.code, severity=reason.severity, text=reason.text)
 

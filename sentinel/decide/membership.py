@@ -10,6 +10,7 @@ from common.model.units import format_duration
 from common.model.view import ClusterView, Member, Route
 from sentinel.decide import conditions
 from sentinel.decide.bootstrap import member_of
+from sentinel.decide.failover import promoted
 from sentinel.decide.observed import Change, Decision, Observed, next_view
 
 DEFAULT_SITE_LIMIT = 7
@@ -91,6 +92,8 @@ def next_membership(observed: Observed, view: ClusterView) -> Decision:
         if refusal is not None:
             reasons.append(refusal)
             continue
+        if not promoted(view, observed.primary_report):
+            continue  # it could not clone yet: the primary may still lack its roles
         members.append(member_of(report))
         told.append(f"{uid} joins from site {report.site}")
     if tuple(members) == view.members:

@@ -68,9 +68,7 @@ def next_sync_set(observed: Observed, view: ClusterView) -> Decision:
     target = view.sync.target
     if (members, k) == (target.members, target.k):
         return Decision(None, reasons)
-    if view.sync.pending and not observed.held(
-        conditions.pending(target.id), observed.spec.timings.degrade_after_s
-    ):
+    if not _may_begin_a_change(observed, view):
         return Decision(None, reasons)
     if len(view.sync.pending) >= PENDING_LIMIT:
         return Decision(None, (*reasons, _too_many_pending(view)))
@@ -78,6 +76,20 @@ def next_sync_set(observed: Observed, view: ClusterView) -> Decision:
     changed = next_view(view, sync=view.sync.changed(pending=(*view.sync.pending, change)))
     text = f"the sync set shall become {in_words(change)}, from {in_words(target)}"
     return Decision(Change(changed, "sync_set_pending", text, "sync_set_wanted"), reasons)
+
+
+def _may_begin_a_change(observed: Observed, view: ClusterView) -> bool:
+    """Whether now is the time: a change under way has its chance, and so has the route.
+
+    Before the route every further set is one more that must confirm the primary's start (I7); so it
+    waits, unless the set in force can confirm nothing because it has too few members.
+    """
+    target, patience_s = view.sync.target, observed.spec.timings.degrade_after_s
+    if view.sync.pending:
+        return observed.held(conditions.pending(target.id), patience_s)
+    if view.route is None and len(target.members) >= target.k:
+        return observed.held(conditions.promoting(view.term), patience_s)
+    return True
 
 
 def in_words(each: SyncSet) -> str:
