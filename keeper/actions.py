@@ -22,7 +22,7 @@ from keeper.disk import Disk
 from keeper.duties import setting_of, wanted_slots
 from keeper.local import Local, SyncProgress
 from keeper.postgres.data import settle_identity
-from keeper.postgres.port import DataState, Postgres, PromotionOrder, Source
+from keeper.postgres.port import DataState, Postgres, Promoted, PromotionOrder, Source
 from keeper.state import KeeperState
 from keeper.steps import Upstream
 
@@ -157,7 +157,7 @@ class Actions:
         final = await self._postgres.seal(SEAL_TIMEOUT_S)
         local.following = None
         await self._postgres.copy_slots(view.term)
-        local.observed(await self._postgres.observe())
+        local.settled(following="", timeline=final.timeline, history=final.history, lsn=final.lsn)
         local.seal = SealReport(term=view.term, lsn=final.lsn, timeline=final.timeline, history=final.history)
         _log.info("sealed", term=view.term, lsn=str(final.lsn), timeline=final.timeline)
 
@@ -167,23 +167,23 @@ class Actions:
             term=view.term, timeline=named.timeline, incarnation=named.incarnation or "", fork=named.fork
         )
         await self.save(lambda kept: kept.changed(promotion=begun).obeying(view))
-        await self._postgres.promote(self._order(view, named), timeout_s)
-        await self._finish(view, begun)
+        promoted = await self._postgres.promote(self._order(view, named), timeout_s)
+        await self._finish(view, begun, promoted)
 
     async def confirm_promotion(self, view: ClusterView, named: Primary) -> None:
         """Record a promotion as finished that ended while nobody watched, once it has been checked."""
         promotion = self._local.state.promotion
         if promotion is None:
             raise PostgresUnavailable("no promotion was begun here")
-        await self._postgres.check_promotion(self._order(view, named))
-        await self._finish(view, promotion)
+        promoted = await self._postgres.check_promotion(self._order(view, named))
+        await self._finish(view, promotion, promoted)
 
-    async def _finish(self, view: ClusterView, promotion: PromotionReport) -> None:
+    async def _finish(self, view: ClusterView, promotion: PromotionReport, promoted: Promoted) -> None:
         local = self._local
         await self.save(lambda kept: kept.changed(promotion=promotion.changed(finished=True)))
         local.seal = None
         local.sync = SyncProgress(view.term, applied=view.sync.current.id if not view.sync.pending else None)
-        local.observed(await self._postgres.observe())
+        local.settled(in_recovery=False, timeline=promoted.timeline, history=promoted.history)
         _log.info("promoted", term=view.term, timeline=promotion.timeline, fork=str(promotion.fork))
 
     @staticmethod

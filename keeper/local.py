@@ -6,8 +6,9 @@ plan and the report for the store.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from common.model.names import parse_standby_name
 from common.model.reasons import Reason
@@ -91,6 +92,11 @@ class Local:
             if sender.state == "streaming"
             and (sender.name in self.caught_up or observation.lsn - sender.flush <= CAUGHT_UP_BYTES)
         )
+
+    def settled(self, **seen: Any) -> None:
+        """Take what an action has made sure of, without another look while a failover waits for it."""
+        if self.observation is not None:
+            self.observed(replace(self.observation, **seen))
 
     def facts(
         self, view: ClusterView | None, *, phase_seen_s: float, retry_in_s: float, restart_after_s: float

@@ -36,6 +36,10 @@ from keeper.steps import (
 )
 
 
+SETTLE_S = 0.5
+"""How long after a new route what can wait does not compete with the clients that come back."""
+
+
 def plan(view: ClusterView | None, facts: Facts) -> Step:
     """Return the next step towards what the view says."""
     if facts.busy:
@@ -170,8 +174,9 @@ def _as_standby(view: ClusterView, facts: Facts) -> Step:
     if not facts.life.complete:
         return _incomplete(view, facts, target.uid)
     if facts.state in {"stopped", "down", "failed"}:
-        if view.route is None and facts.phase_seen_s < facts.restart_after_s:
-            return _wait(facts, "after_route", f"{facts.uid} starts once there is a route, not in its way")
+        patience_s = facts.restart_after_s if view.route is None else SETTLE_S
+        if facts.phase_seen_s < patience_s:
+            return _wait(facts, "after_route", f"{facts.uid} starts once clients are back, not in their way")
         return _retry(facts, StartStandby(None, f"to enter term {view.term}"))
     if facts.state == "running" and facts.role == "standby":
         return _as_running_standby(view, facts, target.uid)

@@ -33,7 +33,7 @@ from keeper.duties import SyncDuties
 from keeper.evidence import UpstreamProbe, target_of
 from keeper.local import Local, what_observers_act_on
 from keeper.pauses import Pauses
-from keeper.plan import plan
+from keeper.plan import SETTLE_S, plan
 from keeper.postgres.port import Postgres
 from keeper.upkeep import Positions, Upkeep
 from keeper.work import Work
@@ -231,13 +231,14 @@ class KeeperService:
             return False
         if isinstance(step, steps.Serve):
             self._duties.serve(view)
-            await self._upkeep.primary(view, self._documents.spec)
+            settled = self._clock.monotonic() - self._phase_since >= SETTLE_S
+            await self._upkeep.primary(view, self._documents.spec, settled=settled)
             return False
-        self._observed_at = float("-inf")
         if isinstance(step, steps.Clone | steps.Rewind):
             self._work.new_life(step, view, self._documents.spec, lambda: self.view)
             return False
         await self._act(step, view)
+        self._observed_at = self._clock.monotonic()
         if not isinstance(step, steps.StartStandby | steps.StartWritable):
             self._pauses.clear()
             self._local.reasons.pop("step", None)

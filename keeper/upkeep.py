@@ -46,10 +46,10 @@ class Upkeep:
         self._checkpoint_for: tuple[str | None, int] | None = None
         self._checkpoint: asyncio.Task[None] | None = None
 
-    async def primary(self, view: ClusterView, spec: ClusterSpec) -> None:
-        """Slots at once when a member changed; the rest once there is a route."""
+    async def primary(self, view: ClusterView, spec: ClusterSpec, *, settled: bool) -> None:
+        """Slots at once when a member changed; the rest once there is a route and clients are back."""
         await self._slots(view, _no_positions)
-        if view.route is None:
+        if view.route is None or not settled:
             return
         if self._roles_for != self._local.start_id:
             await self._postgres.ensure_roles()

@@ -258,7 +258,7 @@ def test_a_dial_that_nobody_answers_is_given_up_when_the_route_changes() -> None
     """Not when its limit has passed: the client is at the new server at once."""
 
     async def story() -> None:
-        async with deaf_server() as deaf, fake_server() as server, stage(dial_timeout_s=5.0) as proxy:
+        async with deaf_server() as deaf, fake_server() as server, stage(dial_timeout_s=10.0) as proxy:
             proxy.route(1, deaf)
             await proxy.connect(STARTUP)
             await asyncio.sleep(0.2)
@@ -268,7 +268,7 @@ def test_a_dial_that_nobody_answers_is_given_up_when_the_route_changes() -> None
             there = await server.accept()
 
             assert await there.receive(len(STARTUP)) == STARTUP
-            assert loop.time() - moved_at < 0.2
+            assert loop.time() - moved_at < 1
             assert proxy.listener.figures.failed_dials == 0
 
     run(story())
@@ -337,7 +337,7 @@ def test_a_server_that_refuses_is_not_stormed_by_those_who_wait_for_it() -> None
 
             assert before <= DIALS_AT_ONCE + 10
             assert 2 <= tries <= 10
-            assert took_s < 1
+            assert took_s < 2
 
     run(story())
 

@@ -107,7 +107,7 @@ def test_a_new_term_closes_the_old_sessions_on_both_sides_at_once() -> None:
                 with pytest.raises(ConnectionResetError):
                     await there.rest()
 
-            assert loop.time() - cut_at < 0.2
+            assert loop.time() - cut_at < 1
             assert proxy.listener.figures.sessions == 0
 
     run(story())
@@ -143,7 +143,7 @@ def test_a_client_that_does_not_read_is_cut_as_fast_as_others() -> None:
             await there.send_until_stuck(PATTERN)
             proxy.route(2, None)
 
-            await eventually(lambda: proxy.listener.figures.sessions == 0, "no session", within_s=0.5)
+            await eventually(lambda: proxy.listener.figures.sessions == 0, "no session", within_s=2)
 
     run(story())
 
