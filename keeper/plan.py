@@ -35,7 +35,6 @@ from keeper.steps import (
     Wait,
 )
 
-
 SETTLE_S = 0.5
 """How long after a new route what can wait does not compete with the clients that come back."""
 
