@@ -17,6 +17,7 @@ from common.model.view import ClusterView, Route
 from proxy.admission import ParkLimits
 from proxy.listener import Listener
 from proxy.route import Decision, Seen, decide
+from tests.support.aio import eventually
 from tests.support.healthy import view
 from tests.support.ports import free_port
 
@@ -211,3 +212,14 @@ async def deaf_server() -> AsyncIterator[int]:
         finally:
             for filler in fillers:
                 filler.close()
+
+
+async def parked(proxy: Stage, count: int) -> None:
+    await eventually(lambda: proxy.listener.figures.parked == count, f"{count} parked")
+
+
+def fields_of(error: bytes) -> dict[str, str]:
+    """The fields of an ErrorResponse that is all that was sent."""
+    assert error[:1] == b"E"
+    assert struct.unpack_from("!i", error, 1)[0] == len(error) - 1
+    return {field[:1].decode(): field[1:].decode() for field in error[5:-2].split(b"\0")}
