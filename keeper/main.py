@@ -47,6 +47,9 @@ PROGRAM: Final = "pgha-keeper"
 STALL_LIMIT_S: Final = 20.0
 """A loop that has not advanced for so long lets the lease end; longer than any single step may take."""
 
+VIEW_CONFIRM_EVERY_S: Final = 2.0
+"""How often the view is confirmed by a read; a watch that has gone deaf is noticed after so long."""
+
 SPEC_CONFIRM_EVERY_S: Final = 10.0
 """The spec can wait: a watch brings it at once as a rule."""
 
@@ -92,7 +95,7 @@ async def serve(settings: KeeperSettings, stop: asyncio.Event) -> None:
             service = KeeperService(
                 keys=keys,
                 clock=clock,
-                view=Mirror(store, clock, keys.view),
+                view=Mirror(store, clock, keys.view, confirm_every_s=VIEW_CONFIRM_EVERY_S),
                 spec=Mirror(store, clock, keys.spec, confirm_every_s=SPEC_CONFIRM_EVERY_S),
                 positions=positions,
                 publisher=publisher,

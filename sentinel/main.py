@@ -34,6 +34,9 @@ PROGRAM: Final = "pgha-sentinel"
 
 STALL_LIMIT_S: Final = 10.0
 
+CONFIRM_EVERY_S: Final = 2.0
+"""How often the image is confirmed by a read; a watch that has gone deaf is noticed after so long."""
+
 
 def main() -> None:
     """Run a sentinel until it is told to stop; a leader that stops resigns, so that another takes over."""
@@ -58,7 +61,7 @@ async def serve(settings: SentinelSettings, stop: asyncio.Event) -> None:
                 ttl_s=settings.lease_ttl_s,
                 is_alive=lambda: heartbeats.all_alive(STALL_LIMIT_S),
             )
-            mirror = Mirror(store, clock, keys.prefix)
+            mirror = Mirror(store, clock, keys.prefix, confirm_every_s=CONFIRM_EVERY_S)
             publisher = Publisher(
                 store,
                 session,

@@ -29,8 +29,11 @@ from sentinel.leadership import Leadership, LeaderWriter, read_leadership
 from sentinel.prober import PrimaryProbe
 from sentinel.stopwatch import Holding, PhaseTimes
 
-TICK_S = 0.25
-"""How often durations are looked at when nothing else happens."""
+TICK_S = 0.5
+"""How often a leader looks at durations when nothing else happens."""
+
+FOLLOWER_TICK_S = 1.0
+"""How often a follower looks at all: often enough to know since when conditions hold."""
 
 CAUGHT_UP_LIMIT_S = 2.0
 """How long a leader waits until its image contains its own last write."""
@@ -113,7 +116,7 @@ class SentinelService:
 
     async def _wait(self, seen: int) -> None:
         """A leader looks at every change; a follower only now and then, and when nobody leads any more."""
-        limit = self._clock.monotonic() + TICK_S
+        limit = self._clock.monotonic() + (TICK_S if self._led else FOLLOWER_TICK_S)
         while (left_s := limit - self._clock.monotonic()) > 0:
             await self._wake.wait(left_s, since=seen)
             seen = self._wake.version
