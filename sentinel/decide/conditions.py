@@ -44,6 +44,10 @@ TOO_FEW = "too_few_streaming"
 """Fewer allowed standbys stream than must acknowledge."""
 
 
+COMMITS_WAIT = "commits_wait"
+"""Fewer members of the set in force stream than must acknowledge."""
+
+
 def current_conditions(observed: Observed) -> frozenset[str]:
     """Name every condition that is true at this instant."""
     view = observed.view
@@ -69,4 +73,6 @@ def _of_the_sync_set(observed: Observed, view: ClusterView) -> set[str]:
     allowed = {member for member in observed.streaming if member.uid in allowed_members(observed)}
     if len(allowed) < observed.spec.durability.acks:
         found.add(TOO_FEW)
+    if len(view.sync.target.members & observed.streaming) < view.sync.target.k:
+        found.add(COMMITS_WAIT)
     return found

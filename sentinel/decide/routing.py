@@ -55,7 +55,8 @@ def route_for(observed: Observed, view: ClusterView) -> Decision:
         + " and by ".join(in_words(each) for each in waiting),
         fix="bring a standby back" if _slow(observed, view) else "",
     )
-    if _slow(observed, view) and not view.rebuild_beside:
+    anybody_may_have_diverged = len(view.lineage) > 1
+    if _slow(observed, view) and anybody_may_have_diverged and not view.rebuild_beside:
         change = Change(
             next_view(view, rebuild_beside=True),
             "rebuild_beside",

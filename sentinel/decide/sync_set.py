@@ -14,6 +14,9 @@ from sentinel.decide.observed import Change, Decision, Observed, next_view
 PENDING_LIMIT: Final = 8
 """Changes that may be under way at once; a failover must satisfy every one of them."""
 
+SHOWN_AFTER_S: Final = 1.0
+"""A primary looks at its standbys once a second: right after a start they only seem to be missing."""
+
 
 def adopt_applied(view: ClusterView, report: KeeperReport) -> Change | None:
     """Make the last pending set current once the primary says, for this term, that it is applied."""
@@ -102,7 +105,7 @@ def shortfall(observed: Observed, view: ClusterView) -> tuple[Reason, ...]:
     found: list[Reason] = []
     target, durability = view.sync.target, observed.spec.durability
     streaming = target.members & observed.streaming
-    if len(streaming) < target.k:
+    if observed.held(conditions.COMMITS_WAIT, SHOWN_AFTER_S):
         found.append(
             Reason(
                 code="commits_wait",
