@@ -25,6 +25,7 @@ from common.runtime.service import run_service
 from common.runtime.settings import load_settings
 from common.runtime.supervisor import Supervisor
 from common.store.etcd import open_store
+from common.store.lease_ttl import lease_ttl_of_spec
 from common.store.mirror import Mirror
 from common.store.port import KeyValue, Store
 from common.store.publisher import KeyHeld, Publisher
@@ -84,7 +85,7 @@ async def serve(settings: KeeperSettings, stop: asyncio.Event) -> None:
             session = Session(
                 store,
                 clock,
-                ttl_s=settings.lease_ttl_s,
+                ttl_s=functools.partial(lease_ttl_of_spec, store, keys),
                 is_alive=lambda: heartbeats.all_alive(STALL_LIMIT_S),
             )
 
@@ -115,7 +116,7 @@ async def serve(settings: KeeperSettings, stop: asyncio.Event) -> None:
                 problems=lambda: heartbeats.stalled(STALL_LIMIT_S),
             ):
                 supervisor.start("session", session.run())
-                supervisor.start("publisher", publish(publisher, clock, settings))
+                supervisor.start("publisher", publish(publisher, session, clock, settings.uid))
                 supervisor.start_all("keeper", service.loops())
                 await supervisor.run_until(stop)
                 with contextlib.suppress(StoreUnavailable):
@@ -140,7 +141,7 @@ def postgres_settings(settings: KeeperSettings) -> PostgresSettings:
     )
 
 
-async def publish(publisher: Publisher, clock: Clock, settings: KeeperSettings) -> None:
+async def publish(publisher: Publisher, session: Session, clock: Clock, uid: str) -> None:
     """Keep the report in the store; a second keeper with this uid is refused, and then this process ends.
 
     The key of a keeper that died without its directory goes with its lease: so long it is waited for.
@@ -150,12 +151,12 @@ async def publish(publisher: Publisher, clock: Clock, settings: KeeperSettings) 
         try:
             await publisher.run()
         except KeyHeld as held:
-            if clock.monotonic() - began > settings.lease_ttl_s + HELD_MARGIN_S:
+            if clock.monotonic() - began > session.granted_s + HELD_MARGIN_S:
                 raise UnsafeOperation(
-                    f"uid = {settings.uid!r}: another keeper with another directory has this uid and is "
+                    f"uid = {uid!r}: another keeper with another directory has this uid and is "
                     f"alive: {_address(held.holder)}. Stop that one, or give this one a uid of its own"
                 ) from held
-            _log.warning("uid_taken", uid=settings.uid, by=_address(held.holder))
+            _log.warning("uid_taken", uid=uid, by=_address(held.holder))
             await clock.sleep(HELD_RETRY_S)
 
 

@@ -35,11 +35,5 @@ class KeeperSettings(BaseModel):
     clone_timeout_s: float = Field(
         default=86400.0, gt=0, description="limit of one clone or rewind, in seconds"
     )
-    lease_ttl_s: int = Field(
-        default=3,
-        ge=2,
-        le=60,
-        description="lease of this keeper: shorter notices a dead host sooner, longer bears longer pauses",
-    )
     log_level: Level = Field(default="info", description="debug, info, warning or error")
     etcd: EtcdSettings = Field(default_factory=EtcdSettings, description="how the store is reached")

@@ -21,6 +21,7 @@ from common.runtime.service import run_service
 from common.runtime.settings import load_settings
 from common.runtime.supervisor import Supervisor
 from common.store.etcd import open_store
+from common.store.lease_ttl import lease_ttl_of_spec
 from common.store.mirror import Mirror
 from common.store.publisher import Publisher
 from common.store.session import Session
@@ -58,7 +59,7 @@ async def serve(settings: SentinelSettings, stop: asyncio.Event) -> None:
             session = Session(
                 store,
                 clock,
-                ttl_s=settings.lease_ttl_s,
+                ttl_s=functools.partial(lease_ttl_of_spec, store, keys),
                 is_alive=lambda: heartbeats.all_alive(STALL_LIMIT_S),
             )
             mirror = Mirror(store, clock, keys.prefix, confirm_every_s=CONFIRM_EVERY_S)

@@ -18,11 +18,5 @@ class SentinelSettings(BaseModel):
     cluster: str = Field(default="main", description="name of the cluster")
     api_host: str = Field(default="127.0.0.1", description="address at which the sentinel's API listens")
     api_port: int = Field(default=7433, ge=1, le=65535, description="port of the sentinel's API")
-    lease_ttl_s: int = Field(
-        default=3,
-        ge=2,
-        le=60,
-        description="lease of this sentinel, in seconds: a dead leader is replaced after so long",
-    )
     log_level: Level = Field(default="info", description="debug, info, warning or error")
     etcd: EtcdSettings = Field(default_factory=EtcdSettings, description="how the store is reached")

@@ -101,7 +101,11 @@ class PostgresSpec(_Strict):
 class Timings(_Strict):
     """How long things may take. Each value trades speed of detection against false alarms."""
 
-    lease_ttl_s: Duration = Field(default=3.0, alias="lease_ttl")
+    lease_ttl_s: Duration = Field(
+        default=3.0,
+        alias="lease_ttl",
+        description="a dead host is noticed after so long; in force with the next lease that a service takes",
+    )
     restart_after_s: Duration = Field(default=2.0, alias="restart_after")
     promote_timeout_s: Duration = Field(default=10.0, alias="promote_timeout")
     hang_timeout_s: Duration = Field(default=5.0, alias="hang_timeout")

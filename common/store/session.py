@@ -9,7 +9,7 @@ keepalive from before the pause is the first thing that it reads.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -19,6 +19,8 @@ from common.store.port import Store
 from common.store.signal import Signal
 
 KEEPALIVES_PER_TTL = 3
+FIRST_GUESS_S = 3.0
+"""What a lease is taken to last before the first was granted, where the length is asked for each time."""
 _RETRY_PAUSE_S = 0.1
 
 _log = structlog.get_logger()
@@ -27,11 +29,20 @@ _log = structlog.get_logger()
 class Session:
     """The lease of this process; start :meth:`run` as a task.
 
+    ``ttl_s`` is what to ask for, in whole seconds, or how to find it out before each new lease.
+
     ``is_alive`` is asked before each renewal: a process whose loops no longer advance lets its lease
     end. ``lease_id`` is None while there is no lease; ``granted_s`` is what the store granted last.
     """
 
-    def __init__(self, store: Store, clock: Clock, *, ttl_s: int, is_alive: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        ttl_s: int | Callable[[], Awaitable[int]],
+        is_alive: Callable[[], bool],
+    ) -> None:
         self._store = store
         self._clock = clock
         self._ttl_s = ttl_s
@@ -42,7 +53,7 @@ class Session:
         self._reachable = True
         self._was_alive = True
         self.lease_id: int | None = None
-        self.granted_s = float(ttl_s)
+        self.granted_s = float(ttl_s) if isinstance(ttl_s, int) else FIRST_GUESS_S
         self.valid_until = -math.inf
 
     @property
@@ -96,7 +107,8 @@ class Session:
         return alive
 
     async def _take(self, sent: float) -> None:
-        lease = await self._store.grant_lease(self._ttl_s)
+        ttl_s = self._ttl_s if isinstance(self._ttl_s, int) else await self._ttl_s()
+        lease = await self._store.grant_lease(ttl_s)
         if self._resigned:
             await self._store.revoke_lease(lease.id)
             return
