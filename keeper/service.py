@@ -162,7 +162,12 @@ class KeeperService:
             acted = await self._pass()
             self._publish()
             if not acted:
-                await self._wake.wait(TICK_S, since=seen)
+                await self._wake.wait(self._until_next_look_s(), since=seen)
+
+    def _until_next_look_s(self) -> float:
+        """A tick, or less when what waits for clients to settle is due before."""
+        unsettled_s = SETTLE_S - (self._clock.monotonic() - self._phase_since)
+        return min(TICK_S, unsettled_s) if unsettled_s > 0 else TICK_S
 
     async def _pass(self) -> bool:
         """Take one step; return whether something was done, so that the next one follows at once."""

@@ -129,7 +129,7 @@ class ClusterView(Document):
     greatest_timeline: int = 1
     rebuild_beside: bool = Field(
         default=False,
-        description="the primary lacks standbys and has no route yet: a diverged member, whose directory may be "
+        description="the primary lacks standbys and has no route yet: a diverged member, whose data may be "
         "the last copy of something acknowledged, may come back by a clone beside it",
     )
     route: Route | None = None
