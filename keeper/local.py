@@ -166,7 +166,21 @@ class Local:
             upstream=self._upstream_report(probe),
             standbys=self._standbys(),
             progress=self.progress,
-            reasons=tuple(self.reasons[code] for code in sorted(self.reasons)),
+            reasons=(*self._data_reasons(), *(self.reasons[code] for code in sorted(self.reasons))),
+        )
+
+    def _data_reasons(self) -> tuple[Reason, ...]:
+        if not self.data_problem:
+            return ()
+        uid = self.settings.uid
+        return (
+            Reason(
+                code="unusable_directory",
+                severity="critical",
+                subject=uid,
+                text=f"{uid}: {self.data_problem}",
+                fix=f"give {uid} another --root, or an empty data directory, and start its keeper again",
+            ),
         )
 
     def _sync_report(self) -> SyncReport | None:

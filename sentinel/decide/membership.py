@@ -38,6 +38,12 @@ def why_not_join(observed: Observed, view: ClusterView, report: KeeperReport) ->
             f"ours is {view.system_identifier}",
             f"give {report.uid} an empty directory, or the name of its own cluster",
         )
+    if report.state == "failed" and report.incarnation is None:
+        return refused(
+            "unusable_directory",
+            "cannot join: its directory holds something that it may not touch",
+            f"give {report.uid} an empty directory, and start its keeper again",
+        )
     wanted = spec.member(report.uid).site
     if wanted is not None and wanted != report.site:
         return refused(
@@ -128,8 +134,7 @@ def _route_at_new_address(view: ClusterView, members: tuple[Member, ...]) -> Rou
 def _may_leave(observed: Observed, view: ClusterView, member: Member) -> bool:
     """Gone for long, and nothing that a failover may need."""
     needed = {m.uid for each in view.sync.in_force for m in each.members}
-    if view.primary is not None:
-        needed.add(view.primary.uid)
+    needed |= {named.uid for named in (view.primary, view.old_primary) if named is not None}
     return member.uid not in needed and observed.held(
         conditions.keeper_gone(member.uid), observed.spec.timings.remove_after_s
     )
