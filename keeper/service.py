@@ -178,15 +178,24 @@ class KeeperService:
             step = plan(self.view, self._facts())
             self._say(step)
             acted = await self._do(step)
-        except (PostgresUnavailable, StoreUnavailable, UnsafeOperation, InvalidSpec) as error:
+        except (PostgresUnavailable, StoreUnavailable, UnsafeOperation, InvalidSpec, OSError) as error:
             if self._local.start_id != start_id:
                 return False  # PostgreSQL has ended meanwhile, which is a fact of its own
             self._failed("step", error)
+            if isinstance(error, FileNotFoundError) and self._local.start_id is None:
+                await self._learn_what_is_left()
             return False
         except InvariantViolated as error:
             _log.critical("invariant_violated", error=str(error))
             raise
         return acted
+
+    async def _learn_what_is_left(self) -> None:
+        """Of a directory that somebody has removed nothing may be: it is then cloned as an empty one."""
+        try:
+            await self._actions.learn_data()
+        except (PostgresUnavailable, StoreUnavailable, UnsafeOperation, OSError) as error:
+            self._failed("step", error)
 
     def _facts(self) -> steps.Facts:
         now = self._clock.monotonic()
