@@ -38,11 +38,15 @@ class Documents:
 
 
 class DocumentReader:
-    """Reads documents, keeping each parsed one until its key is written again."""
+    """Reads documents, keeping each parsed one until its key is written again.
+
+    A spec that cannot be read does not undo the last one that could: a primary may die meanwhile.
+    """
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
         self._parsed: dict[str, tuple[int, Document | None, Reason | None]] = {}
+        self._last_spec: ClusterSpec | None = None
 
     def read(self, items: Mapping[str, KeyValue]) -> Documents:
         """Turn the keys of the cluster's prefix into values."""
@@ -65,10 +69,12 @@ class DocumentReader:
             found = ((key.removeprefix(prefix), one(key, kind)) for key in keys_of_kind)
             return {uid: document for uid, document in found if document is not None}
 
+        spec = one(keys.spec, ClusterSpec)
+        self._last_spec = spec or (self._last_spec if keys.spec in items else None)
         view_item = items.get(keys.view)
         view = one(keys.view, ClusterView)
         return Documents(
-            spec=one(keys.spec, ClusterSpec),
+            spec=self._last_spec,
             view=view,
             view_revision=view_item.mod_revision if view_item else 0,
             view_is_malformed=view_item is not None and view is None,
