@@ -37,9 +37,10 @@ def _never(_: KeyValue) -> bool:
 class Publisher:
     """Keeps one document in the store; start :meth:`run` as a task and :meth:`offer` to it.
 
-    The key is created only if it is absent, or if it hangs on this session's own lease, or if
-    ``may_replace`` says so of what stands there (the same keeper's earlier life). After an
-    unknown outcome the key is read before it is written again.
+    The key is created only if it is absent, or if it hangs on this session's own lease or on none (no
+    living process has written that, and nothing would ever remove it), or if ``may_replace`` says so
+    of what stands there (the same keeper's earlier life). After an unknown outcome the key is read
+    before it is written again.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class Publisher:
         snapshot = await self._store.read(self._key)
         for item in snapshot.items:
             if item.key == self._key:
-                if item.lease_id != lease_id and not self._may_replace(item):
+                if item.lease_id not in {0, lease_id} and not self._may_replace(item):
                     raise KeyHeld(item)
                 return item.mod_revision
         return 0
