@@ -1,4 +1,4 @@
-"""A whole cluster for tests, made of the demo's parts: small, on free ports, gone with everything at the end."""
+"""A whole cluster for tests, made of the demo's parts: small, on free ports, gone entirely at the end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pgha.demo.accounting import Statement
 from pgha.demo.cluster import DemoCluster
 from pgha.demo.faults import Fault
 from pgha.demo.health import why_not_healthy
-from pgha.demo.layout import HOST, SITES, EtcdPlace, KeeperPlace, Layout, ProxyPlace, SentinelPlace
+from pgha.demo.layout import SITES, EtcdPlace, KeeperPlace, Layout, ProxyPlace, SentinelPlace
 from pgha.demo.processes import Service
 from pgha.demo.services import CLUSTER, POSTGRES_USER
 from pgha.demo.workload import Workload

@@ -1,4 +1,4 @@
-"""Failovers that are hit again while they run: nothing acknowledged is lost, and only the safe are promoted."""
+"""Failovers that are hit again while they run: nothing acknowledged is lost, only the safe are promoted."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ def named_in(term: int, seen: Documents) -> bool:
 
 def routed_after(term: int, seen: Documents) -> bool:
     return seen.view is not None and seen.view.term > term and seen.view.route is not None
+
+
+async def crash_and_wait_for_a_route(running: Cluster) -> None:
+    term = running.view.term
+    await running.crash(running.primary)
+    await running.until(lambda seen: routed_after(term, seen), "a route in a new term")
 
 
 def test_a_candidate_that_dies_while_it_is_promoted_is_replaced(running: Cluster) -> None:
@@ -93,9 +99,7 @@ def test_a_primary_that_crashes_before_its_sync_set_caught_up_loses_nothing(runn
             await running.more_writes()
             noting = asyncio.create_task(running.demo.observer.wait_for(note, 120.0, else_s=0.05))
             for _ in range(3):
-                term = running.view.term
-                await running.crash(running.primary)
-                await running.until(lambda seen, term=term: routed_after(term, seen), "a route")
+                await crash_and_wait_for_a_route(running)
             noting.cancel()
             await running.more_writes()
             await running.until_well()
