@@ -103,9 +103,16 @@ class Work:
                 await self._postgres.wait_until_accepting(ACCEPTING_SLICE_S)
             except PostgresUnavailable:
                 if self._postgres.start_id is None:
+                    await self._failed_to_start(start_id)
                     raise
                 continue
             await self._accepted(start_id)
+
+    async def _failed_to_start(self, start_id: str | None) -> None:
+        """A postmaster may end before anybody has begun to watch it: that it has must not go unnoticed."""
+        await self._postgres.kill()
+        if self._local.postgres == "starting" and self._local.start_id == start_id:
+            self._local.forget_start("failed")
 
     async def _accepted(self, start_id: str | None) -> None:
         local = self._local
