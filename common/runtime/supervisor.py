@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 import structlog
 
-from common.errors import PghaError
+from common.errors import PghaError, UnsafeOperation
 
 CANCEL_LIMIT_S: Final = 5.0
 
@@ -29,6 +29,7 @@ class Supervisor:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended: list[str] = []
+        self._refusal: UnsafeOperation | None = None
         self._one_ended = asyncio.Event()
         self._ending = False
 
@@ -44,13 +45,18 @@ class Supervisor:
             self.start(f"{name}.{getattr(loop, '__name__', 'loop').strip('_')}", loop)
 
     async def run_until(self, stop: asyncio.Event) -> None:
-        """Wait for ``stop``; raises LoopEnded as soon as a loop has ended before it, in whichever way."""
+        """Wait for ``stop``; raises LoopEnded as soon as a loop has ended before it, in whichever way.
+
+        What only an operator can decide is no crash: UnsafeOperation of a loop is raised as it is.
+        """
         waits = [asyncio.create_task(event.wait()) for event in (stop, self._one_ended)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
+        if self._refusal is not None:
+            raise self._refusal
         if self._ended:
             raise LoopEnded(f"{', '.join(self._ended)} ended; it must run as long as the process does")
         self._ending = True
@@ -59,7 +65,9 @@ class Supervisor:
         """Say how a task ended, at once; before the orderly end every end is one too early."""
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None:
+        if isinstance(error, UnsafeOperation) and not self._ending:
+            self._refusal = error
+        elif error is not None:
             _log.error("loop_crashed", loop=task.get_name(), exc_info=error)
         if self._ending:
             return
