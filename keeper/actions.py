@@ -85,7 +85,7 @@ class Actions:
 
         def as_found(kept: KeeperState) -> KeeperState:
             if identity.why_new:
-                kept = kept.born(identity.incarnation, kept.term).completed()
+                kept = kept.found(found.marker, identity.incarnation)
             if found.unfinished == "rewind" and kept.life is not None:
                 kept = kept.changed(life=kept.life.changed(complete=False))
             return kept

@@ -13,7 +13,7 @@ than one it has obeyed.
 
 from __future__ import annotations
 
-from common.model.lineage import has_diverged
+from common.model.lineage import has_diverged, has_promotion
 from common.model.names import standby_name
 from common.model.reasons import Reason, Severity
 from common.model.view import ClusterView, Primary
@@ -101,7 +101,7 @@ def _while_sealing(view: ClusterView, facts: Facts) -> Step:
             return _wait(facts, "sealed", f"{facts.uid} has sealed for term {view.term}")
         return Seal(view.term)
     if facts.state == "running" and facts.role == "primary":
-        if was_primary:
+        if was_primary and _may_be_named_again(view, facts):
             return _wait(
                 facts, "was_primary", f"{facts.uid} waits to hear who is primary of term {view.term}"
             )
@@ -117,6 +117,22 @@ def _while_sealing(view: ClusterView, facts: Facts) -> Step:
     return _wait(facts, "cannot_seal", f"{facts.uid} is {facts.state} and cannot seal for term {view.term}")
 
 
+def _may_be_named_again(view: ClusterView, facts: Facts) -> bool:
+    """Whether the old primary is what the sentinel could name again; else it must stop, so that it can seal.
+
+    A promotion that ended too late is not finished; and who has begun to seal has made its promise.
+    """
+    old, promotion = view.old_primary, facts.promotion
+    return (
+        old is not None
+        and promotion is not None
+        and promotion.finished
+        and promotion.incarnation == old.incarnation
+        and promotion.timeline == facts.timeline == old.timeline
+        and facts.sealed_term < view.term
+    )
+
+
 def _as_primary(view: ClusterView, named: Primary, facts: Facts) -> Step:
     if not _is(named, facts):
         if facts.state == "running":
@@ -130,13 +146,15 @@ def _as_primary(view: ClusterView, named: Primary, facts: Facts) -> Step:
     if facts.state == "running" and facts.role == "primary":
         return _as_running_primary(view, named, facts)
     if facts.state == "running" and facts.role == "standby":
-        if _sealed(view, facts) and facts.seal is not None and facts.seal.lsn == named.fork:
+        if not _sealed(view, facts):
+            return _retry(facts, Seal(view.term))
+        if facts.seal is not None and facts.seal.lsn == named.fork:
             return Promote(view.term, named)
         return _wait(
             facts,
             "promotion_impossible",
             f"{facts.uid} is named primary of term {view.term} from {named.fork}, "
-            f"but has no seal of that term at that position",
+            f"but is sealed at another position",
             "critical",
         )
     fresh = facts.promotion is not None and facts.promotion.finished and facts.promotion.term == view.term
@@ -183,10 +201,14 @@ def _as_standby(view: ClusterView, facts: Facts) -> Step:
 
 
 def _incomplete(view: ClusterView, facts: Facts, upstream_uid: str) -> Step:
-    """A life that was begun by a clone or rewind and has never come up."""
-    if facts.state in {"starting", "running"}:
+    """A life that was begun by a clone or rewind and has never come up.
+
+    What it needs to come up only the primary of the term in which it began is sure to have.
+    """
+    of_this_term = facts.life is not None and facts.life.term == view.term
+    if facts.state == "running" or (facts.state == "starting" and of_this_term):
         return _wait(facts, "starting", f"{facts.uid} catches up after its clone")
-    if facts.life is not None and facts.life.term == view.term and facts.state in {"stopped", "down"}:
+    if facts.state in {"stopped", "down"} and of_this_term:
         return _retry(facts, StartStandby(upstream_of(view, facts), "to catch up after its clone or rewind"))
     return _retry(facts, Clone(upstream_uid, view.term, "its last clone or rewind did not come up"))
 
@@ -230,10 +252,7 @@ def _began_what_is_not_in_the_lineage(view: ClusterView, facts: Facts) -> bool:
     promotion, life = facts.promotion, facts.life
     if promotion is None or life is None or promotion.incarnation != life.incarnation:
         return False
-    return not any(
-        entry.timeline == promotion.timeline and entry.incarnation == promotion.incarnation
-        for entry in view.lineage
-    )
+    return not has_promotion(view.lineage, promotion.timeline, promotion.incarnation)
 
 
 def _is(ref: Primary | None, facts: Facts) -> bool:

@@ -24,6 +24,7 @@ class KeeperState(Document):
 
     ``keeper_id`` tells this keeper from another with the same uid. ``generation`` and ``term`` are
     the highest that it obeyed, ``sealed_term`` its promise, ``promotion`` the last one it began.
+    ``before`` is the life whose directory the present one replaces, once its clone or rewind has ended.
     """
 
     keeper_id: str
@@ -31,6 +32,7 @@ class KeeperState(Document):
     term: int = 0
     sealed_term: int = 0
     life: LifeRecord | None = None
+    before: LifeRecord | None = None
     promotion: PromotionReport | None = None
 
     def obeying(self, view: ClusterView) -> KeeperState:
@@ -44,7 +46,17 @@ class KeeperState(Document):
     def born(self, incarnation: str, term: int) -> KeeperState:
         """The state once a new life has begun: it is not complete, and it is sealed for its term."""
         life = LifeRecord(incarnation=incarnation, term=term)
-        return self.sealed(term).changed(life=life)
+        return self.sealed(term).changed(life=life, before=self.life)
+
+    def found(self, marker: str | None, incarnation: str) -> KeeperState:
+        """The state once the directory turned out to be of another life: it begins one more.
+
+        Where a clone never replaced the directory, that is as complete as it was before the clone began.
+        """
+        left = LifeRecord(incarnation=incarnation, term=self.term, complete=True)
+        if self.before is not None and self.before.incarnation == marker:
+            left = self.before.changed(incarnation=incarnation)
+        return self.sealed(self.term).changed(life=left)
 
     def completed(self) -> KeeperState:
         """The state once PostgreSQL has accepted a connection on this life."""

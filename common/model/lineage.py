@@ -59,13 +59,28 @@ def contains(position: Position, lineage: Sequence[LineageEntry], point: Lsn) ->
     return agreed_until(position, lineage) >= point
 
 
+def has_promotion(lineage: Sequence[LineageEntry], timeline: int, incarnation: str) -> bool:
+    """Whether the promotion of that life to that timeline is part of the lineage."""
+    return any(entry.timeline == timeline and entry.incarnation == incarnation for entry in lineage)
+
+
+def own_part(position: Position, lineage: Sequence[LineageEntry]) -> tuple[LineageEntry, ...]:
+    """The lineage without the entries of promotions that are not in the member's history."""
+    through = {step.timeline for step in position.history} | {position.timeline}
+    return tuple(entry for entry in lineage if entry.timeline in through)
+
+
+def can_be_extended(position: Position, lineage: Sequence[LineageEntry]) -> bool:
+    """Whether the member could be promoted from where it is: the lineage knows each of its timelines.
+
+    It may have gone past the fork of a later promotion, one that perhaps never began; that entry goes
+    once this member is the primary.
+    """
+    return not has_diverged(position, own_part(position, lineage))
+
+
 def extended(
     lineage: Sequence[LineageEntry], position: Position, new: LineageEntry
 ) -> tuple[LineageEntry, ...]:
-    """The lineage once a member at ``position`` is promoted: its own history plus the new entry.
-
-    Entries of promotions that are not in the member's history go.
-    """
-    left = {step.timeline for step in position.history} | {position.timeline}
-    own = tuple(entry for entry in lineage if entry.timeline in left)
-    return (*own, new)
+    """The lineage once a member at ``position`` is promoted: its own history plus the new entry."""
+    return (*own_part(position, lineage), new)

@@ -74,7 +74,7 @@ def complete(observed: Observed, view: ClusterView) -> Decision:
     report = observed.primary_report
     if named is None:
         return Decision(None, ())
-    if report and report.state in {"stopped", "running"} and report.incarnation and report.system_identifier:
+    if report and report.incarnation and report.system_identifier and _has_created(report):
         entry = LineageEntry(
             term=view.term, timeline=1, fork=ZERO, uid=report.uid, incarnation=report.incarnation
         )
@@ -111,6 +111,12 @@ def complete(observed: Observed, view: ClusterView) -> Decision:
             ),
         ),
     )
+
+
+def _has_created(report: KeeperReport) -> bool:
+    """Whether the keeper has recorded the data directory as created, be it that it died right after."""
+    promotion = report.promotion
+    return promotion is not None and promotion.finished and promotion.incarnation == report.incarnation
 
 
 def _first_to_ask(observed: Observed, other_than: str | None) -> KeeperReport | None:

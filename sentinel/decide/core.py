@@ -7,9 +7,9 @@ carries on from the view alone.
 
     no view          bootstrap.begin
     initializing     bootstrap.complete
-    sealing          failover.during_sealing     (choose, name)
-    promoting        detection, route_for, sync set, membership
-    running          detection, sync set, membership
+    sealing          failover.during_sealing     (choose, name), membership
+    promoting        detection, route_for, sync set, membership, timelines
+    running          detection, sync set, membership, timelines
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from common.model.reasons import Reason, worst_first
 from common.model.view import ClusterView
 from sentinel.decide import bootstrap, conditions
 from sentinel.decide.detection import judge_primary
-from sentinel.decide.failover import during_sealing, promoted
+from sentinel.decide.failover import during_sealing, note_timelines, promoted
 from sentinel.decide.membership import next_membership
 from sentinel.decide.observed import Decision, Observed
 from sentinel.decide.routing import route_for
@@ -40,8 +40,15 @@ def _decide(observed: Observed) -> Decision:
     if view.phase == "initializing":
         return bootstrap.complete(observed, view)
     if view.phase == "sealing":
-        return _with_membership_reasons(observed, view, during_sealing(observed, view))
+        return _sealing(observed, view)
     return _with_a_primary(observed, view)
+
+
+def _sealing(observed: Observed, view: ClusterView) -> Decision:
+    """Choose and name, else learn of new lives: a seal counts only by the life that the view names."""
+    decision = during_sealing(observed, view)
+    members = next_membership(observed, view)
+    return Decision(decision.change or members.change, (*decision.reasons, *members.reasons))
 
 
 def _with_a_primary(observed: Observed, view: ClusterView) -> Decision:
@@ -50,7 +57,7 @@ def _with_a_primary(observed: Observed, view: ClusterView) -> Decision:
     if verdict.kind in {"down", "lost"} and verdict.reason:
         decision = begin_sealing(observed, verdict.reason)
         return _with_membership_reasons(observed, view, decision)
-    questions = [next_sync_set, next_membership]
+    questions = [next_sync_set, next_membership, note_timelines]
     if view.phase == "promoting":
         silent = _silent_candidate(observed, view)
         if silent is not None:

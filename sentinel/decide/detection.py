@@ -11,7 +11,10 @@ from common.model.view import ClusterView, Primary
 from sentinel.decide.observed import Observed
 
 DEAD_STATES = frozenset({"down", "failed", "no_data", "cloning", "initializing"})
-"""What a live keeper reports when no process of the named primary's data directory is left."""
+"""What a live keeper reports when no process of the named primary's data directory is left.
+
+One that is ``stopped`` has none either, but before its first start in a term that is as it should be.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def _judge_by_report(view: ClusterView, primary: Primary, report: KeeperReport) 
                 f"{primary.incarnation} that was primary in term {view.term}",
             ),
         )
-    if report.state in DEAD_STATES:
+    if report.state in DEAD_STATES or (view.phase == "running" and report.state == "stopped"):
         return Verdict(
             "down",
             Reason(
@@ -96,12 +99,16 @@ def _judge_without_keeper(observed: Observed, view: ClusterView, primary: Primar
         and report.upstream is not None
         and report.upstream.uid == primary.uid
     ]
-    unreached = [report for report in standbys if report.upstream and not report.upstream.reachable]
     hearing = {
         report.uid
         for report in standbys
         if report.upstream and report.upstream.receiving and report.upstream.term == view.term
     }
+    unreached = [
+        report
+        for report in standbys
+        if report.upstream and not report.upstream.reachable and report.uid not in hearing
+    ]
     too_few_hear = any(
         len({member.uid for member in each.members} & hearing) < each.k for each in view.sync.in_force
     )

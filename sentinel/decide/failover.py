@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.model.lineage import Position, agreed_until, contains, extended, has_diverged
+from common.model.lineage import (
+    Position,
+    agreed_until,
+    can_be_extended,
+    contains,
+    extended,
+    has_diverged,
+    has_promotion,
+)
 from common.model.reasons import Reason
 from common.model.reports import KeeperReport
 from common.model.view import ClusterView, LineageEntry, Primary, SyncMember, SyncSet, SyncState
@@ -17,17 +26,22 @@ from sentinel.decide.sealing import is_sealed, missing_for, standbys_suffice, to
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A sealed member and its final position."""
+    """A sealed member, its final position, and the timeline of the last promotion that it began, if any."""
 
     uid: str
     incarnation: str
     position: Position
     agreed: Lsn
+    began: int | None = None
 
     @property
     def life(self) -> SyncMember:
         """The candidate as a sync set counts it."""
         return SyncMember(self.uid, self.incarnation)
+
+    def must_be_cloned(self, lineage: Sequence[LineageEntry]) -> bool:
+        """Whether it began a promotion that is not in the lineage (protocol, section 9)."""
+        return self.began is not None and not has_promotion(lineage, self.began, self.incarnation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +59,15 @@ def sealed_candidates(observed: Observed, view: ClusterView) -> tuple[Candidate,
     found = []
     for report in observed.keepers.values():
         if is_sealed(observed, report) and report.seal and report.incarnation:
-            position = report.seal.position
+            position, last = report.seal.position, report.promotion
             found.append(
-                Candidate(report.uid, report.incarnation, position, agreed_until(position, view.lineage))
+                Candidate(
+                    report.uid,
+                    report.incarnation,
+                    position,
+                    agreed_until(position, view.lineage),
+                    last.timeline if last and last.incarnation == report.incarnation else None,
+                )
             )
     return tuple(sorted(found, key=lambda candidate: candidate.uid))
 
@@ -80,7 +100,8 @@ def _among_the_safe(
         candidate
         for candidate in sealed
         if contains(candidate.position, view.lineage, least)
-        and not has_diverged(candidate.position, view.lineage)
+        and can_be_extended(candidate.position, view.lineage)
+        and not candidate.must_be_cloned(view.lineage)
     ]
     if not safe:
         return Choice(None, _nobody_safe(sealed, least), least)
@@ -96,6 +117,7 @@ def _among_the_safe(
         others or eligible,
         key=lambda c: (
             -c.agreed,
+            has_diverged(c.position, view.lineage),
             observed.site_of(c.uid) != home,
             -observed.spec.member(c.uid).priority,
             c.uid,
@@ -138,17 +160,29 @@ def name_again(observed: Observed, view: ClusterView) -> Change | None:
     return Change(named, "primary_named_again", text, "old_primary_well", new_primary=old.uid)
 
 
+def greatest_timeline(observed: Observed, view: ClusterView) -> int:
+    """The greatest timeline that a view has named or a report of this cluster's data shows (I9)."""
+    seen = (
+        max(report.timeline, report.greatest_timeline)
+        for report in observed.keepers.values()
+        if report.system_identifier == view.system_identifier
+    )
+    return max([view.greatest_timeline, *seen])
+
+
+def note_timelines(observed: Observed, view: ClusterView) -> Decision:
+    """Remember a timeline that no view has named, as a promotion by hand makes one: no number comes twice."""
+    greatest = greatest_timeline(observed, view)
+    if greatest == view.greatest_timeline:
+        return Decision(None, ())
+    noted = next_view(view, greatest_timeline=greatest)
+    text = f"timeline {greatest} was seen, which no view has named"
+    return Decision(Change(noted, "timeline_seen", text, "unknown_timeline", timeline=greatest), ())
+
+
 def name_primary(observed: Observed, view: ClusterView, choice: Choice, chosen: Candidate) -> Change:
     """Step 3 as one write: the new primary, its timeline, lineage, sync set and floor."""
-    timeline = 1 + max(
-        view.greatest_timeline,
-        *(entry.timeline for entry in view.lineage),
-        *(
-            max(report.timeline, report.greatest_timeline)
-            for report in observed.keepers.values()
-            if report.system_identifier == view.system_identifier
-        ),
-    )
+    timeline = 1 + greatest_timeline(observed, view)
     entry = LineageEntry(
         term=view.term,
         timeline=timeline,
@@ -160,7 +194,7 @@ def name_primary(observed: Observed, view: ClusterView, choice: Choice, chosen: 
     followers = frozenset(
         candidate.life
         for candidate in sealed_candidates(observed, view)
-        if not has_diverged(candidate.position, lineage)
+        if not has_diverged(candidate.position, lineage) and not candidate.must_be_cloned(lineage)
     )
     members, k = sync_set_of_the_sealed(observed, chosen.uid, followers)
     named = next_view(

@@ -18,8 +18,10 @@ def route_for(observed: Observed, view: ClusterView) -> Decision:
     named = view.primary
     if named is None or report is None or not promoted(view, report):
         return Decision(None, (_waiting_for_promotion(view, report),))
-    confirmed = report.sync.confirmed if report.sync else ()
+    applied, confirmed = (report.sync.applied, report.sync.confirmed) if report.sync else (None, ())
     waiting = [each for each in view.sync.in_force if each.id not in confirmed]
+    if applied not in {each.id for each in view.sync.in_force}:
+        waiting = [*view.sync.in_force]
     if not waiting and named.incarnation is not None and (member := view.member(named.uid)):
         route = Route(
             uid=named.uid,

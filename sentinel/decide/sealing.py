@@ -62,8 +62,7 @@ def begin_sealing(observed: Observed, why: Reason) -> Decision:
         return Decision(None, ())
     old = view.primary
     suffice = standbys_suffice(observed, view, old)
-    old_lives = SyncMember(old.uid, old.incarnation or "") in live_members(observed)
-    if not suffice and not old_lives:
+    if not suffice and not _old_primary_lives(observed, view, old):
         return Decision(None, (why, too_few_live(observed, view)))
     sealing = next_view(
         view,
@@ -77,6 +76,16 @@ def begin_sealing(observed: Observed, why: Reason) -> Decision:
     )
     text = f"term {view.term} ends: {why.text}"
     return Decision(Change(sealing, "sealing", text, why.code, old_primary=old.uid), (why,))
+
+
+def _old_primary_lives(observed: Observed, view: ClusterView, old: Primary) -> bool:
+    """Whether its keeper lives and has its data; one that will not start is tried once more, as a standby."""
+    report = observed.keepers.get(old.uid)
+    return (
+        report is not None
+        and report.incarnation == old.incarnation
+        and report.system_identifier == view.system_identifier
+    )
 
 
 def too_few_live(observed: Observed, view: ClusterView) -> Reason:

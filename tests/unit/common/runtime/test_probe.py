@@ -17,8 +17,20 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 def probe(behave: Handler) -> bool:
     async def main() -> bool:
         port = free_port()
-        async with await asyncio.start_server(behave, "127.0.0.1", port):
-            return await answers("127.0.0.1", port, limit_s=0.3)
+        ended = asyncio.Event()
+
+        async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await behave(reader, writer)
+                await writer.wait_closed()
+            finally:
+                ended.set()
+
+        async with await asyncio.start_server(take, "127.0.0.1", port):
+            said = await answers("127.0.0.1", port, limit_s=0.3)
+            async with asyncio.timeout(5):
+                await ended.wait()
+            return said
 
     return run(main())
 
