@@ -31,11 +31,12 @@ SENTINEL = "sentinel"
 class ClusterModel:
     """Four keepers on two sites, a store that never fails, and a sentinel that may be replaced any time."""
 
-    random: Random
+    seed: int
     spec: ClusterSpec = field(default_factory=ClusterSpec)
     uids: tuple[str, ...] = UIDS
 
     def __post_init__(self) -> None:
+        self.random = Random(self.seed)
         self.world = World()
         self.keepers = {
             uid: Keeper(uid, site_of(uid), self.world, KeeperState(keeper_id=uid)) for uid in self.uids
