@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from common.errors import InvalidSpec
 
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 
 
 def check_name(field: str, value: str) -> str:
@@ -15,7 +15,7 @@ def check_name(field: str, value: str) -> str:
 
     Raises InvalidSpec otherwise.
     """
-    if not _NAME.match(value):
+    if not _NAME.fullmatch(value):
         raise InvalidSpec(
             f"{field} = {value!r}: must be 1 to 40 letters, digits, '_', '.' or '-', "
             "beginning with a letter or digit"

@@ -17,7 +17,7 @@ MEMBER_LIMIT: Final = 40
 NOBODY: Final = "nobody"
 """Stands in ``synchronous_standby_names`` where a set has no members; it has no term, so no member has it."""
 
-_NAME = re.compile(r"^([a-z0-9_]{1,40})_([0-9a-f]{8})_([0-9]{1,12})$")
+_NAME = re.compile(r"([a-z0-9_]{1,40})_([0-9a-f]{8})_([0-9]{1,12})")
 
 
 class StandbyName(NamedTuple):
@@ -40,7 +40,7 @@ def standby_name(uid: str, incarnation: str, term: int) -> str:
 
 def parse_standby_name(name: str) -> StandbyName | None:
     """Take a name apart; None when it is not one of ours."""
-    match = _NAME.match(name)
+    match = _NAME.fullmatch(name)
     return StandbyName(match[1], match[2], int(match[3])) if match else None
 
 

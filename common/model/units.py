@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Final
 
@@ -9,20 +10,23 @@ from pydantic import BeforeValidator, PlainSerializer
 
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES: Final = {"kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
-_QUANTITY = re.compile(r"^(\d+(?:\.\d+)?)\s*([A-Za-z]+)$")
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
 
 
 def parse_duration(value: Any) -> float:
     """Read ``500ms``, ``3s``, ``10min``, ``2h`` or ``7d`` as seconds; a float is taken as seconds.
 
-    Raises ValueError when the unit is missing or unknown.
+    Raises ValueError when the unit is missing or unknown, or when it could not be written back exactly.
     """
     if isinstance(value, float):
         return value
-    match = _QUANTITY.match(str(value).strip())
+    match = _QUANTITY.fullmatch(str(value).strip())
     if match is None or match[2] not in _SECONDS:
         raise ValueError("a duration needs a number and one of the units ms, s, min, h, d, like 3s")
-    return float(match[1]) * _SECONDS[match[2]]
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if not math.isclose(seconds, round(seconds, 3)):
+        raise ValueError("a duration must be whole milliseconds")
+    return round(seconds, 3)
 
 
 def format_duration(seconds: float) -> str:
@@ -37,14 +41,17 @@ def format_duration(seconds: float) -> str:
 def parse_size(value: Any) -> int:
     """Read ``64MB`` or ``10GB`` (powers of 1024, PostgreSQL's spelling) as bytes.
 
-    Raises ValueError when the unit is missing or unknown.
+    Raises ValueError when the unit is missing or unknown, or when it could not be written back exactly.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    match = _QUANTITY.match(str(value).strip())
+    match = _QUANTITY.fullmatch(str(value).strip())
     if match is None or match[2] not in _BYTES:
         raise ValueError("a size needs a number and one of the units kB, MB, GB, TB, like 10GB")
-    return round(float(match[1]) * _BYTES[match[2]])
+    size_bytes = float(match[1]) * _BYTES[match[2]]
+    if size_bytes % _BYTES["kB"]:
+        raise ValueError("a size must be whole kB")
+    return int(size_bytes)
 
 
 def format_size(size_bytes: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-_LSN = re.compile(r"^([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})$")
+_LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 _HISTORY_LINE = re.compile(r"^\s*(\d+)\s+([0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8})")
 
 
@@ -29,7 +29,7 @@ class Lsn(int):
         """
         if isinstance(value, int):
             return cls(value)
-        match = _LSN.match(value)
+        match = _LSN.fullmatch(value)
         if match is None:
             raise ValueError(f"{value!r} is no WAL position: it must look like 0/3000148")
         return cls((int(match[1], 16) << 32) + int(match[2], 16))
