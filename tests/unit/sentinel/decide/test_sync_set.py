@@ -195,7 +195,7 @@ def test_before_the_route_a_change_waits_unless_the_set_can_confirm_nothing() ->
     """Each further set is one more that must confirm the primary's start."""
     changes = []
     for current in (sync_set(15, 1, SHIQIAO_1), sync_set(15, 1)):
-        scene = Scene(view=promoting_view(sync=SyncState(current=current)))
+        scene = Scene(view=promoting_view(sync=SyncState(current=current), rebuild_beside=True))
         scene.report(SANDUN_1, sync=SyncReport(term=TERM))
         changes.append(scene.decide().change)
         scene.holds(conditions.promoting(TERM), 2.0)
