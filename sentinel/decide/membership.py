@@ -24,11 +24,12 @@ def why_not_join(observed: Observed, view: ClusterView, report: KeeperReport) ->
     def refused(code: str, text: str, fix: str) -> Reason:
         return Reason(code=code, severity="warning", subject=report.uid, text=f"{report.uid} {text}", fix=fix)
 
-    alike = observed.member_of_name.get(member_name(report.uid))
+    name = member_name(report.uid)
+    alike = next((member for member in view.members if member_name(member.uid) == name), None)
     if alike is not None:
         return refused(
             "name_taken",
-            f"cannot join: PostgreSQL would call it {member_name(report.uid)!r}, as it calls {alike.uid}",
+            f"cannot join: PostgreSQL would call it {name!r}, as it calls {alike.uid}",
             "give one of the two keepers another uid",
         )
     if report.system_identifier not in {None, view.system_identifier}:
