@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+_LAST: Final = (1 << 64) - 1
 _LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 _HISTORY_LINE = re.compile(r"^\s*(\d+)\s+([0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8})")
 
@@ -28,6 +29,8 @@ class Lsn(int):
         Raises ValueError when the text is no position.
         """
         if isinstance(value, int):
+            if not 0 <= value <= _LAST:
+                raise ValueError(f"{value}: a WAL position has 64 bits")
             return cls(value)
         match = _LSN.fullmatch(value)
         if match is None:

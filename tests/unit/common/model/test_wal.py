@@ -67,3 +67,10 @@ def test_a_broken_history_file_is_refused(line: str) -> None:
     """Half a history would make a diverged member look like one that agrees."""
     with pytest.raises(ValueError, match="no line of a timeline history file"):
         parse_history(f"1\t0/1\tgood\n{line}\n")
+
+
+@pytest.mark.parametrize("value", [-1, 1 << 64])
+def test_a_number_that_could_not_be_written_as_a_position_is_refused(value: int) -> None:
+    """One such report would end up in the view, which nobody could read then."""
+    with pytest.raises(ValueError, match="64 bits"):
+        Lsn.parse(value)
