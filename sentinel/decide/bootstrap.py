@@ -49,7 +49,7 @@ def begin(observed: Observed) -> Decision:
                 Reason(
                     code="no_keepers",
                     severity="critical",
-                    text=f"cluster {observed.cluster} has a spec but no keeper with a live report",
+                    text=f"cluster {observed.cluster} has a spec but no keeper with a live report and an empty directory",
                     fix="start pgha-keeper on the hosts that shall hold the data",
                 ),
             ),
@@ -120,11 +120,14 @@ def _has_created(report: KeeperReport) -> bool:
 
 
 def _first_to_ask(observed: Observed, other_than: str | None) -> KeeperReport | None:
-    """The keeper without data to ask first: the greatest priority, then the first uid."""
+    """The keeper without data to ask first: the greatest priority, then the first uid.
+
+    One that is ``failed`` has a directory that it may not touch.
+    """
     candidates = [
         report
         for uid, report in observed.keepers.items()
-        if uid != other_than and report.system_identifier is None
+        if uid != other_than and report.system_identifier is None and report.state != "failed"
     ]
     candidates.sort(key=lambda r: (observed.spec.member(r.uid).no_failover, -_priority(observed, r), r.uid))
     return candidates[0] if candidates else None

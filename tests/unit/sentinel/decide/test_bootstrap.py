@@ -54,6 +54,16 @@ def test_priority_goes_before_uid_and_no_failover_comes_last() -> None:
     assert asked == [SHIQIAO_1, SANDUN_2, SANDUN_1]
 
 
+def test_a_keeper_whose_directory_holds_something_else_is_not_asked() -> None:
+    """It could only let the time for creating the data pass."""
+    scene = nothing_yet(SANDUN_1, SHIQIAO_1)
+    scene.report(SANDUN_1, state="failed")
+    primary = scene.step("initializing").primary
+
+    assert primary is not None
+    assert primary.uid == SHIQIAO_1
+
+
 def test_without_keepers_it_says_so() -> None:
     """An operator who forgot to start keepers is told."""
     assert nothing_yet().waits() == {"no_keepers"}
