@@ -24,7 +24,7 @@ def parse_duration(value: Any) -> float:
     if match is None or match[2] not in _SECONDS:
         raise ValueError("a duration needs a number and one of the units ms, s, min, h, d, like 3s")
     seconds = float(match[1]) * _SECONDS[match[2]]
-    if not math.isclose(seconds, round(seconds, 3)):
+    if math.isinf(seconds) or not math.isclose(seconds, round(seconds, 3)):
         raise ValueError("a duration must be whole milliseconds")
     return round(seconds, 3)
 

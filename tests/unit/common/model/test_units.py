@@ -99,3 +99,9 @@ def test_a_document_wants_units(field: dict[str, object]) -> None:
     """A bare number in a spec is refused with an example."""
     with pytest.raises(ValueError, match="needs a unit"):
         Holder.model_validate(field)
+
+
+def test_a_duration_without_end_is_refused() -> None:
+    """It could not be written, and the refusal must be one that a validation reports."""
+    with pytest.raises(ValueError, match="whole milliseconds"):
+        parse_duration("9" * 400 + "d")
