@@ -49,7 +49,8 @@ def begin(observed: Observed) -> Decision:
                 Reason(
                     code="no_keepers",
                     severity="critical",
-                    text=f"cluster {observed.cluster} has a spec but no keeper with a live report and an empty directory",
+                    text=f"cluster {observed.cluster} has a spec but no keeper "
+                    "with a live report and an empty directory",
                     fix="start pgha-keeper on the hosts that shall hold the data",
                 ),
             ),
