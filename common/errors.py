@@ -8,6 +8,8 @@ PghaError
 ├── WatchLost             a watch has a gap: read everything again
 ├── LeaseExpired          the store no longer knows the lease: take a new one
 ├── PostgresUnavailable   PostgreSQL did not answer, or one of its programs failed: try again, and say so
+│   └── PostgresSilent    there was no answer at all, not even an error: it may hang
+├── DeadmanUnavailable    the deadman is gone, refuses or is silent: stop PostgreSQL while k = 0 is in force
 ├── PeerUnavailable       another service's API did not answer in time, or not usefully: try again
 ├── CannotListen          an address cannot be bound; the text names it, the reason and the setting
 ├── UnsafeOperation       an operator must decide; the text names the command that unblocks
@@ -49,6 +51,14 @@ class LeaseExpired(PghaError):
 
 class PostgresUnavailable(PghaError):
     """PostgreSQL, or a program that comes with it, failed or did not answer in time."""
+
+
+class PostgresSilent(PostgresUnavailable):
+    """PostgreSQL gave no answer within the deadline, not even an error."""
+
+
+class DeadmanUnavailable(PghaError):
+    """The deadman is gone, refused, or did not answer in time: nothing but the keeper itself guards."""
 
 
 class PeerUnavailable(PghaError):

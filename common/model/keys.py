@@ -40,6 +40,16 @@ class Keys:
         return f"{self.prefix}store-id"
 
     @property
+    def store(self) -> str:
+        """Prefix of what tells which store this is."""
+        return f"{self.prefix}store-"
+
+    @property
+    def acceptance(self) -> str:
+        """An operator's word that a restored store is the right one."""
+        return f"{self.prefix}store-accepted"
+
+    @property
     def spec(self) -> str:
         """What the operator wants."""
         return f"{self.prefix}spec"
@@ -78,6 +88,11 @@ class Keys:
     def history(self) -> str:
         """Prefix of the events."""
         return f"{self.prefix}history/"
+
+    @property
+    def continue_request(self) -> str:
+        """An operator's word that a failover which is held back may begin."""
+        return f"{self.prefix}requests/continue"
 
     def keeper(self, uid: str) -> str:
         """The report of one keeper."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from common.model.base import Document, Value
 
@@ -10,6 +10,10 @@ Severity = Literal["info", "warning", "critical"]
 
 RANK: dict[Severity, int] = {"critical": 0, "warning": 1, "info": 2}
 """Order for people: worst first."""
+
+
+SUSPENDED: Final = "store_restored"
+"""Code of the state in which nothing is decided until an operator confirms; it is said before all else."""
 
 
 class Reason(Value):
@@ -27,8 +31,10 @@ class Reason(Value):
 
 
 def worst_first(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
-    """Sort for people, each statement once."""
-    return tuple(sorted(set(reasons), key=lambda r: (RANK[r.severity], r.code, r.subject, r.text)))
+    """Sort for people, each statement once; who is suspended comes first, since nothing else moves then."""
+    return tuple(
+        sorted(set(reasons), key=lambda r: (RANK[r.severity], r.code != SUSPENDED, r.code, r.subject, r.text))
+    )
 
 
 class ReasonsDocument(Document):

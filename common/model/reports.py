@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from common.model.base import Document, Value
+from common.model.identity import StoreMemory
 from common.model.lineage import Position
 from common.model.reasons import Reason
 from common.model.wal import ZERO, Lsn, Switch
@@ -65,6 +66,13 @@ class SyncReport(Value):
     confirmed: tuple[int, ...] = ()
 
 
+class EndedLife(Value):
+    """A life that a clone or rewind has replaced, and the seal that it ended with."""
+
+    incarnation: str
+    seal: SealReport
+
+
 class UpstreamReport(Value):
     """A standby's evidence about its upstream."""
 
@@ -108,6 +116,12 @@ class KeeperReport(Document):
     state: PostgresState = "no_data"
     role: PostgresRole | None = None
     postgres_version: int = Field(default=0, description="as server_version_num, 150018")
+    lease_ttl_s: float | None = Field(
+        default=None,
+        description="for how long after its lease has ended a primary here may go on at most, as the keeper "
+        "counts it: what the store granted",
+    )
+    ended: EndedLife | None = Field(default=None, description="the life before the present one")
     start_id: str | None = Field(default=None, description="names one start of the postmaster")
     timeline: int = 0
     history: tuple[Switch, ...] = ()
@@ -115,12 +129,26 @@ class KeeperReport(Document):
     lsn: Lsn = Field(
         default=ZERO, description="a slow figure: end of WAL of a primary, replayed of a standby"
     )
+    oldest_wal: Lsn = Field(
+        default=ZERO,
+        description="a slow figure of a primary: where the WAL begins that is still there, 0/0 while unknown",
+    )
+    run_dry: bool = Field(default=False, description="a standby has replayed all the WAL that it has")
     seal: SealReport | None = None
     promotion: PromotionReport | None = None
     sync: SyncReport | None = None
     upstream: UpstreamReport | None = None
     standbys: tuple[StandbySeen, ...] = ()
     progress: str = Field(default="", description="long work in words: clone 41 %")
+    hanging: str = Field(
+        default="", description="what of a running primary has not finished for hang_timeout, and since when"
+    )
+    room_again: bool = Field(
+        default=False, description="PostgreSQL went down for a full disk, which has room again"
+    )
+    store: StoreMemory | None = Field(
+        default=None, description="which store it knows and the newest view it obeyed there, as kept on disk"
+    )
     reasons: tuple[Reason, ...] = ()
 
     @property
@@ -142,6 +170,9 @@ class SentinelReport(Document):
     reaches_primary: bool | None = Field(
         default=None, description="its own probe; None while there is no primary"
     )
+    store: StoreMemory | None = Field(
+        default=None, description="which store it knows and the newest view it saw there"
+    )
 
 
 class ProxyReport(Document):
@@ -159,4 +190,7 @@ class ProxyReport(Document):
     route: str = Field(default="", description="uid of the primary it serves")
     sessions: int = 0
     parked: int = 0
+    store: StoreMemory | None = Field(
+        default=None, description="which store it knows and the newest view it obeyed there, as kept on disk"
+    )
     reasons: tuple[Reason, ...] = ()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -20,6 +22,13 @@ ATTESTATION_PERIOD_S = 1.0
 
 STORE_MINIMUM_LEASE_S = 2.0
 """etcd grants no less with its default election timeout."""
+
+FENCE_TIMEOUT_MAX_S = 600.0
+FENCE_OPTIONS_MAX_BYTES = 8192
+"""An agent's options are put into a pipe before it starts, which holds at least so much."""
+
+_FENCE_OPTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_SECRET_OPTION = re.compile(r"passw|passphrase|secret|token|community|credential", re.IGNORECASE)
 
 
 def _name(field: str) -> BeforeValidator:
@@ -50,6 +59,52 @@ class SiteSpec(_Strict):
     max_members: int = Field(default=7, ge=1, le=32, description="keepers of this site that may join")
 
 
+class FenceSpec(_Strict):
+    """The fence agent that can switch a keeper's host off; the sentinels run it (protocol, section 7)."""
+
+    agent: str = Field(description="path of a Linux-HA fence agent, on every sentinel's host")
+    options: dict[str, Annotated[str, BeforeValidator(_parameter)]] = Field(
+        default_factory=dict, description="what the agent is told, besides the action and the password"
+    )
+    password_file: str | None = Field(
+        default=None, description="file with the agent's password, on every sentinel's host"
+    )
+    timeout_s: Duration = Field(
+        default=20.0, alias="timeout", description="for switching off and its confirmation, together"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        path = PurePosixPath(self.agent)
+        if not path.is_absolute() or ".." in path.parts or not path.name.startswith("fence_"):
+            raise ValueError(f"agent = {self.agent!r}: must be the absolute path of a fence_ program")
+        if self.password_file is not None and not PurePosixPath(self.password_file).is_absolute():
+            raise ValueError(f"password_file = {self.password_file!r}: must be an absolute path")
+        if not 0 < self.timeout_s <= FENCE_TIMEOUT_MAX_S:
+            longest = format_duration(FENCE_TIMEOUT_MAX_S)
+            raise ValueError(f"timeout must be more than 0 and at most {longest}")
+        for name, value in self.options.items():
+            _check_fence_option(name, value)
+        if len(self.lines()) > FENCE_OPTIONS_MAX_BYTES:
+            raise ValueError(f"options are longer than {FENCE_OPTIONS_MAX_BYTES} bytes together")
+        return self
+
+    def lines(self) -> bytes:
+        """The options as an agent reads them on its standard input."""
+        return "".join(f"{name}={value}\n" for name, value in self.options.items()).encode()
+
+
+def _check_fence_option(name: str, value: str) -> None:
+    if not _FENCE_OPTION.fullmatch(name):
+        raise ValueError(f"options: {name!r} is no name of an option")
+    if name in {"action", "option"}:
+        raise ValueError(f"options: {name} is chosen by pgha")
+    if _SECRET_OPTION.search(name) and not name.endswith(("_file", "_script")):
+        raise ValueError(f"options: {name} must not stand in the spec: name a password_file instead")
+    if any(ord(character) < ord(" ") for character in value):
+        raise ValueError(f"options: {name} has a line end or another control character in its value")
+
+
 class MemberSpec(_Strict):
     """What differs for one keeper; a keeper without an entry has the defaults."""
 
@@ -57,6 +112,7 @@ class MemberSpec(_Strict):
     site: Annotated[str, _name("site")] | None = None
     priority: int = Field(default=0, description="orders candidates that are equally safe; the greater first")
     no_failover: bool = Field(default=False, description="never promoted by itself")
+    fence: FenceSpec | None = None
 
 
 class Durability(_Strict):
@@ -67,9 +123,20 @@ class Durability(_Strict):
     )
     mode: Literal["degrade", "strict", "async"] = Field(
         default="degrade",
-        description="strict: commits wait; degrade: other members of the same site may acknowledge instead",
+        description="strict: commits wait; degrade: other members of the same site may acknowledge instead, "
+        "and nobody when nobody is there; async: nobody ever does",
     )
     acks: int = Field(default=1, ge=1, le=8, description="standbys that must flush before a commit returns")
+    max_lag_on_failover: Size = Field(
+        default=1 << 20,
+        description="where nobody acknowledged, how far behind the primary's last report a member may be "
+        "that is promoted all the same: what a failover may lose",
+    )
+
+    @property
+    def wanted_acks(self) -> int:
+        """How many acknowledgements a commit should wait for when everybody is there."""
+        return 0 if self.mode == "async" else self.acks
 
 
 class Md5User(_Strict):
@@ -108,6 +175,12 @@ class Timings(_Strict):
     )
     restart_after_s: Duration = Field(default=2.0, alias="restart_after")
     promote_timeout_s: Duration = Field(default=10.0, alias="promote_timeout")
+    calm_after_s: Duration = Field(
+        default=600.0,
+        alias="calm_after",
+        description="failovers for a primary that hung or went down are one row, and wait longer each, until "
+        "one has served for so long",
+    )
     hang_timeout_s: Duration = Field(default=5.0, alias="hang_timeout")
     degrade_after_s: Duration = Field(default=2.0, alias="degrade_after")
     fence_after_s: Duration = Field(default=10.0, alias="fence_after")
@@ -171,10 +244,6 @@ class ClusterSpec(Document):
                     f"members: uid {member.uid!r} has site {member.site!r}, "
                     f"which is not one of {sorted(known)}"
                 )
-        if self.durability.mode == "async":
-            raise ValueError(
-                "durability.mode = 'async': not yet supported by this release; use 'degrade' or 'strict'"
-            )
         return self
 
     def to_bytes(self) -> bytes:

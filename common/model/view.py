@@ -29,10 +29,18 @@ class SyncMember(NamedTuple):
     incarnation: str
 
 
+class Fenced(NamedTuple):
+    """One member whose host a fence agent has switched off, in the term that replaced it."""
+
+    uid: str
+    term: int
+
+
 class SyncSet(Value):
     """The standbys whose flush a commit waits for, and how many of them: ``ANY k (members)``.
 
     ``id`` is the generation that introduced the set, so that an old report cannot adopt a later change.
+    With ``k = 0`` nobody is asked, the set has no members, and only the primary's lease protects a commit.
     """
 
     id: int
@@ -41,7 +49,10 @@ class SyncSet(Value):
 
     @property
     def quorum(self) -> int:
-        """How many of its members must be sealed so that no commit can gather ``k`` flushes any more."""
+        """How many of its members must be sealed so that no commit can gather ``k`` flushes any more.
+
+        With ``k = 0`` that is more than there are: no seal keeps a commit from being acknowledged.
+        """
         return max(0, len(self.members) - self.k + 1)
 
 
@@ -60,6 +71,11 @@ class SyncState(Value):
     def target(self) -> SyncSet:
         """The set that the primary should apply."""
         return self.in_force[-1]
+
+    @property
+    def lease_protects(self) -> bool:
+        """Whether some commits wait for nobody: then only the primary's lease protects them (``k = 0``)."""
+        return any(each.k == 0 for each in self.in_force)
 
 
 class LineageEntry(Value):
@@ -86,6 +102,33 @@ class Primary(Value):
     fork: Lsn = ZERO
 
 
+class LastReport(Value):
+    """What the old primary's keeper reported last, noted when its term was given up.
+
+    ``lsn`` is the end of its WAL. ``lease_ttl_s`` is the longest that it may go on under a lease after its
+    key has gone, in seconds; absent when it did not say.
+    """
+
+    lsn: Lsn
+    lease_ttl_s: float | None = None
+
+
+class Forsaken(Value):
+    """A life that was primary under ``k = 0`` and was succeeded without its last WAL.
+
+    ``fork`` is where its successor was promoted; ``lost_bytes`` how much WAL it had beyond what the lineage
+    kept, absent until it is back and has said.
+    """
+
+    uid: str
+    incarnation: str
+    term: int
+    timeline: int
+    fork: Lsn
+    lost_bytes: int | None = None
+    ended_at: Lsn | None = None
+
+
 class Member(Value):
     """What one keeper should be; everybody but the primary is a standby."""
 
@@ -94,6 +137,9 @@ class Member(Value):
     host: str
     port: int
     incarnation: str | None = None
+    rebuild: str | None = Field(
+        default=None, description="the life that cannot go on, since the WAL it needs is gone: it is cloned"
+    )
 
 
 class Route(Value):
@@ -123,6 +169,12 @@ class ClusterView(Document):
     old_primary_may_start: bool = Field(
         default=False, description="while sealing: too few standbys live, so the old primary seals at once"
     )
+    old_primary_last: LastReport | None = Field(
+        default=None, description="while sealing under k = 0: what the old primary reported last"
+    )
+    forsaken: tuple[Forsaken, ...] = Field(
+        default=(), description="primaries under k = 0 that were succeeded without their last WAL"
+    )
     sync: SyncState
     lineage: tuple[LineageEntry, ...] = ()
     floor: Lsn = ZERO
@@ -133,6 +185,13 @@ class ClusterView(Document):
         "the last copy of something acknowledged, may come back by a clone beside it",
     )
     route: Route | None = None
+    fenced: frozenset[Fenced] = Field(
+        default=frozenset(),
+        description="old primaries that a fence agent has switched off, by the term in which it did",
+    )
+    damped: int = Field(
+        default=0, description="failovers for a primary that hung or went down, in a row: each waits longer"
+    )
 
     def member(self, uid: str) -> Member | None:
         """The entry of one keeper, or None."""

@@ -7,9 +7,10 @@ Wall-clock time stands in history and logs alone.
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import UTC, datetime
 from typing import Protocol
+
+from common.runtime.bareclock import boottime_s
 
 
 class Clock(Protocol):
@@ -30,7 +31,7 @@ class SystemClock:
 
     def monotonic(self) -> float:
         """Seconds of CLOCK_BOOTTIME."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
+        return boottime_s()
 
     def wall(self) -> datetime:
         """The time of day in UTC."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -85,11 +86,22 @@ async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]], end_l
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, asked_to_stop, number)
     loop.set_exception_handler(_log_stray_error)
+    _spare_the_collector()
     try:
         await main(stop)
     finally:
         if not stop.is_set():
             _end_within(end_limit_s)
+
+
+def _spare_the_collector() -> None:
+    """Leave modules and classes, which live as long as the process, out of each later collection.
+
+    Otherwise a full collection walks a hundred thousand of them every half minute: a tenth of what a
+    service uses at rest, and a pause of tens of milliseconds when it may just be needed.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _end_within(limit_s: float) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal
 
-from common.model.reasons import Reason, worst_first
+from common.model.reasons import SUSPENDED, Reason, worst_first
 from common.model.reports import KeeperReport
 from common.model.view import ClusterView
 from common.model.wal import Lsn
-from common.status.documents import Documents
+from common.status.documents import Documents, no_spec
 from common.status.model import (
     Health,
     KeeperRow,
@@ -37,7 +37,7 @@ def assemble(
     primary = view.member(view.primary.uid) if view and view.primary else None
     return StatusView(
         cluster=documents.cluster,
-        health=health_of(view, reasons),
+        health=health_of(documents, reasons),
         term=view.term if view else 0,
         generation=view.generation if view else 0,
         phase=view.phase if view else "none",
@@ -84,11 +84,17 @@ def assemble(
     )
 
 
-def health_of(view: ClusterView | None, reasons: Iterable[Reason]) -> Health:
-    """No route is the worst; any warning makes a cluster degraded; remarks do not."""
-    if view is None or view.route is None:
+def health_of(documents: Documents, reasons: Iterable[Reason]) -> Health:
+    """Suspended is the worst, since nothing is repaired then; no route comes next; remarks do not count.
+
+    A proxy that alone knew another store makes the cluster degraded, not suspended.
+    """
+    said = tuple(reasons)
+    if any(each.code == SUSPENDED and each.subject not in documents.proxies for each in said):
+        return "suspended"
+    if documents.view is None or documents.view.route is None:
         return "no_primary"
-    return "degraded" if any(reason.severity != "info" for reason in reasons) else "healthy"
+    return "degraded" if any(reason.severity != "info" for reason in said) else "healthy"
 
 
 def _age_s(reported_at: datetime, now: datetime) -> float:
@@ -201,13 +207,8 @@ def _reasons(documents: Documents, store: tuple[StoreMember, ...]) -> Iterable[R
 
 
 def _missing_parts(documents: Documents) -> Iterable[Reason]:
-    if documents.spec is None:
-        yield Reason(
-            code="no_spec",
-            severity="critical",
-            text=f"the store holds no spec of cluster {documents.cluster}",
-            fix="write one with pgha init, or name the right cluster with --cluster",
-        )
+    if documents.spec is None and not documents.spec_is_malformed:
+        yield no_spec(documents.cluster)
     if documents.leader is None:
         yield Reason(
             code="no_leader",

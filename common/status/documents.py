@@ -1,25 +1,27 @@
 """Everything that stands in the store about one cluster, read leniently.
 
 One malformed or newer document never hides the others: it is named, and counts as absent
-(protocol, section 2).
+(protocol, section 2). Sentinels decide from what is read here, and ``pgha status`` shows it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from common.errors import InvalidDocument
 from common.model.base import Document
 from common.model.keys import Keys
 from common.model.reasons import Reason, ReasonsDocument
 from common.model.reports import KeeperReport, ProxyReport, SentinelReport
+from common.model.requests import ContinueRequest
 from common.model.spec import ClusterSpec
 from common.model.view import ClusterView
 from common.store.port import KeyValue
 
 D = TypeVar("D", bound=Document)
+R = TypeVar("R", KeeperReport, SentinelReport, ProxyReport)
 
 SHOWN_BYTES: Final = 200
 """How much of an unreadable document's problem is worth a terminal line or two."""
@@ -27,61 +29,147 @@ SHOWN_BYTES: Final = 200
 
 @dataclass(frozen=True)
 class Documents:
-    """The documents of one cluster; ``None`` and empty where there is none that can be read."""
+    """The documents of one cluster; ``None`` and empty where there is none that can be read.
+
+    A view or spec that cannot be read is not the same as none: the cluster is there. ``view_revision``
+    is the mod revision of the view, 0 while there is none: what its next write compares with.
+    ``malformed`` names each document that stands there and could not be used.
+    """
 
     cluster: str
     spec: ClusterSpec | None = None
+    spec_is_malformed: bool = False
     view: ClusterView | None = None
+    view_is_malformed: bool = False
+    view_revision: int = 0
     reasons: ReasonsDocument | None = None
     leader: str | None = None
     keepers: Mapping[str, KeeperReport] = field(default_factory=dict)
     sentinels: Mapping[str, SentinelReport] = field(default_factory=dict)
     proxies: Mapping[str, ProxyReport] = field(default_factory=dict)
+    go_on: ContinueRequest | None = None
     malformed: tuple[Reason, ...] = ()
 
 
-def read_documents(keys: Keys, items: Iterable[KeyValue]) -> Documents:
-    """Read what was found under the keys of a cluster; keys of other kinds are passed over."""
-    stored = {item.key: item.value for item in items}
-    malformed: list[Reason] = []
+class _Parsed(NamedTuple):
+    """What came of one value; ``problem`` is empty where there is a document."""
 
-    def one(kind: type[D], key: str) -> D | None:
-        return _read(kind, key, stored[key], malformed) if key in stored else None
-
-    def several(kind: type[D], prefix: str) -> dict[str, D]:
-        found = {
-            key.removeprefix(prefix): _read(kind, key, stored[key], malformed)
-            for key in sorted(stored)
-            if key.startswith(prefix)
-        }
-        return {uid: document for uid, document in found.items() if document is not None}
-
-    return Documents(
-        cluster=keys.cluster,
-        spec=one(ClusterSpec, keys.spec),
-        view=one(ClusterView, keys.view),
-        reasons=one(ReasonsDocument, keys.reasons),
-        leader=stored[keys.leader].decode(errors="replace") if keys.leader in stored else None,
-        keepers=several(KeeperReport, keys.keepers),
-        sentinels=several(SentinelReport, keys.sentinels),
-        proxies=several(ProxyReport, keys.proxies),
-        malformed=tuple(malformed),
-    )
+    value: bytes
+    document: Document | None
+    problem: str
 
 
-def _read(kind: type[D], key: str, value: bytes, malformed: list[Reason]) -> D | None:
-    try:
-        return kind.from_bytes(value)
-    except InvalidDocument as error:
-        problem = str(error)
-        shown = problem if len(problem) <= SHOWN_BYTES else problem[:SHOWN_BYTES] + "..."
-        malformed.append(
-            Reason(
-                code="malformed_document",
-                severity="warning",
-                subject=key,
-                text=f"{key} cannot be read and counts as absent: {shown}",
-                fix="restart the service that writes it, or bring all services to one release",
-            )
+class DocumentReader:
+    """Reads the documents again and again, parsing only those whose value has changed.
+
+    A spec that cannot be read does not undo the last one that could: a primary may die meanwhile.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._parsed: dict[str, _Parsed] = {}
+        self._last_spec: ClusterSpec | None = None
+
+    def read(self, items: Mapping[str, KeyValue]) -> Documents:
+        """Turn the keys of the cluster's prefix into values; keys of other kinds are passed over."""
+        keys = self._keys
+        for gone in self._parsed.keys() - items.keys():
+            del self._parsed[gone]
+        bad: list[tuple[KeyValue, str]] = []
+
+        def one(key: str, kind: type[D]) -> D | None:
+            item = items.get(key)
+            if item is None:
+                return None
+            document, problem = self._parse(item, kind)
+            if document is None:
+                bad.append((item, problem))
+            return document
+
+        def reports(prefix: str, kind: type[R]) -> dict[str, R]:
+            found = {}
+            for key in sorted(key for key in items if key.startswith(prefix)):
+                uid, report = key.removeprefix(prefix), one(key, kind)
+                if report is not None and report.uid != uid:
+                    bad.append((items[key], f"it is the report of {report.uid!r}"))
+                elif report is not None:
+                    found[uid] = report
+            return found
+
+        spec = one(keys.spec, ClusterSpec)
+        self._last_spec = spec or (self._last_spec if keys.spec in items else None)
+        view = one(keys.view, ClusterView)
+        return Documents(
+            cluster=keys.cluster,
+            spec=self._last_spec,
+            spec_is_malformed=spec is None and keys.spec in items,
+            view=view,
+            view_is_malformed=view is None and keys.view in items,
+            view_revision=items[keys.view].mod_revision if keys.view in items else 0,
+            reasons=one(keys.reasons, ReasonsDocument),
+            leader=items[keys.leader].value.decode(errors="replace") if keys.leader in items else None,
+            keepers=reports(keys.keepers, KeeperReport),
+            sentinels=reports(keys.sentinels, SentinelReport),
+            proxies=reports(keys.proxies, ProxyReport),
+            go_on=one(keys.continue_request, ContinueRequest),
+            malformed=tuple(self._name(item, problem) for item, problem in bad),
         )
-        return None
+
+    def _parse(self, item: KeyValue, kind: type[D]) -> tuple[D | None, str]:
+        known = self._parsed.get(item.key)
+        if known is not None and known.value == item.value:
+            if isinstance(known.document, kind):
+                return known.document, ""
+            if known.document is None:
+                return None, known.problem
+        document, problem = None, ""
+        try:
+            document = kind.from_bytes(item.value)
+        except InvalidDocument as error:
+            problem = str(error)
+        self._parsed[item.key] = _Parsed(item.value, document, problem)
+        return document, problem
+
+    def _name(self, item: KeyValue, problem: str) -> Reason:
+        """Say which document cannot be used, what follows from it, and what a human can do."""
+        key = item.key
+        shown = problem if len(problem) <= SHOWN_BYTES else problem[:SHOWN_BYTES] + "..."
+        follows = "cannot be read and counts as absent"
+        fix = "restart the service that writes it, or bring all services to one release"
+        if key == self._keys.view:
+            follows = "cannot be read, so nothing at all is decided"
+            fix = (
+                f"put the last good view back (etcdctl get {key} --rev={item.mod_revision - 1} shows the one "
+                "before, else see a backup of etcd), or upgrade the sentinels if a newer release wrote it"
+            )
+        elif key == self._keys.spec:
+            follows = "cannot be read; " + (
+                "the last good one stays in force"
+                if self._last_spec is not None
+                else "without an earlier one nothing is decided"
+            )
+            fix = (
+                "put a valid spec there (pgha spec validate checks one), or bring all services to one release"
+            )
+        return Reason(
+            code="malformed_document",
+            severity="critical" if key in {self._keys.view, self._keys.spec} else "warning",
+            subject=key,
+            text=f"{key} {follows}: {shown}",
+            fix=fix,
+        )
+
+
+def read_documents(keys: Keys, items: Iterable[KeyValue]) -> Documents:
+    """Read once what was found under the keys of a cluster."""
+    return DocumentReader(keys).read({item.key: item for item in items})
+
+
+def no_spec(cluster: str) -> Reason:
+    """Nobody has said yet what the cluster should be."""
+    return Reason(
+        code="no_spec",
+        severity="critical",
+        text=f"the store holds no spec of cluster {cluster}",
+        fix="write one with pgha init, or name the right cluster with --cluster",
+    )

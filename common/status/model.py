@@ -14,7 +14,7 @@ from common.model.base import Value
 from common.model.reasons import Reason
 from common.model.wal import Lsn
 
-Health = Literal["healthy", "degraded", "no_primary"]
+Health = Literal["healthy", "degraded", "no_primary", "suspended"]
 
 Figures = Literal["live", "report", "none"]
 

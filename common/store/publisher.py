@@ -81,10 +81,13 @@ class Publisher:
         """Say what should stand there.
 
         It is written at once when ``acts_on``, the part that an observer acts on, differs from what
-        was written, else with the next slow write.
+        was written, else with the next slow write: a time that is known already wakes nobody.
         """
+        waits_for_ever = self._due_in_s() is None
+        is_new = acts_on != self._acts_on
         self._document, self._acts_on = document, acts_on
-        self._signal.notify()
+        if is_new or waits_for_ever:
+            self._signal.notify()
 
     async def wait_published(self, timeout_s: float) -> bool:
         """Wait until :attr:`is_published`; False at the timeout."""
@@ -137,6 +140,8 @@ class Publisher:
         if self._mod_revision is None:
             self._mod_revision = await self._replaceable_revision(lease_id)
         expected, self._mod_revision = self._mod_revision, None
+        if self._written is not None and self._written[:2] != wanted[:2]:
+            self._written = None  # until the answer is here, either of the two may stand there
         try:
             outcome = await self._store.transact(
                 [Compare(self._key, "mod_revision", expected)], [Put(self._key, document, lease_id)]

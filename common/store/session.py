@@ -48,6 +48,7 @@ class Session:
         self._ttl_s = ttl_s
         self._is_alive = is_alive
         self._listeners: list[Callable[[], None]] = []
+        self._on_confirmed: list[Callable[[], None]] = []
         self._wake = Signal(clock)
         self._resigned = False
         self._reachable = True
@@ -64,6 +65,10 @@ class Session:
     def on_lease(self, listener: Callable[[], None]) -> None:
         """Call back whenever a lease was taken: what hung on the one before is gone."""
         self._listeners.append(listener)
+
+    def on_confirmed(self, listener: Callable[[], None]) -> None:
+        """Call back whenever the store has granted or renewed a lease: ``valid_until`` has moved then."""
+        self._on_confirmed.append(listener)
 
     def report_expired(self, lease_id: int) -> None:
         """Tell that the store refused this lease: a new one is taken at once."""
@@ -126,6 +131,8 @@ class Session:
     def _confirmed(self, sent: float, granted_s: float) -> None:
         self.granted_s = granted_s
         self.valid_until = sent + granted_s
+        for listener in self._on_confirmed:
+            listener()
 
     def _lose(self) -> None:
         if self.lease_id is not None:

@@ -15,27 +15,35 @@ class Signal:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._event = asyncio.Event()
+        self._waiting: set[asyncio.Future[None]] = set()
         self.version = 0
 
     def notify(self) -> None:
         """Count a change and wake all who wait."""
         self.version += 1
-        self._event.set()
-        self._event = asyncio.Event()
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
 
     async def wait(self, timeout_s: float | None, *, since: int | None = None) -> bool:
         """Wait for a change after version ``since`` (now, when left out); False at the timeout."""
         known = self.version if since is None else since
         if self.version > known:
             return True
-        waiting = asyncio.ensure_future(self._event.wait())
-        if timeout_s is None:
-            return await waiting
-        timer = asyncio.ensure_future(self._clock.sleep(timeout_s))
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiting)
         try:
-            await asyncio.wait({waiting, timer}, return_when=asyncio.FIRST_COMPLETED)
+            if timeout_s is None:
+                await waiting
+            else:
+                await self._wait_or_sleep(waiting, timeout_s)
             return self.version > known
         finally:
-            waiting.cancel()
+            self._waiting.discard(waiting)
+
+    async def _wait_or_sleep(self, waiting: asyncio.Future[None], timeout_s: float) -> None:
+        timer = asyncio.ensure_future(self._clock.sleep(timeout_s))
+        try:
+            await asyncio.wait((waiting, timer), return_when=asyncio.FIRST_COMPLETED)
+        finally:
             timer.cancel()

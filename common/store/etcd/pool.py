@@ -71,7 +71,8 @@ class Pool:
         finally:
             for task in running:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            if left := [task for task in running if not _succeeded(task)]:
+                await asyncio.gather(*left, return_exceptions=True)
 
     async def _race(
         self,
@@ -169,6 +170,10 @@ class Pool:
     async def close(self) -> None:
         """End every call and connection."""
         await asyncio.gather(*(endpoint.close() for endpoint in self.endpoints))
+
+
+def _succeeded(task: asyncio.Future[Any]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 def _started_before(

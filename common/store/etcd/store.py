@@ -87,12 +87,11 @@ class EtcdStore:
         """Renew a lease; raises LeaseExpired when etcd does not know it."""
 
         async def attempt(endpoint: Endpoint, metadata: Metadata) -> Any:
-            requests = [rpc.LeaseKeepAliveRequest(ID=lease_id)]
-            call = endpoint.lease.LeaseKeepAlive(requests, metadata=metadata, timeout=self._timeout_s)
-            return await call.read()
+            request = rpc.LeaseKeepAliveRequest(ID=lease_id)
+            return await endpoint.keep_alive(request, metadata=metadata, timeout=self._timeout_s)
 
         response = await self._pool.anywhere(attempt)
-        if response is grpc.aio.EOF:
+        if response is None:
             raise StoreUnavailable("etcd ended a keepalive without an answer")
         if response.TTL <= 0:
             raise LeaseExpired(f"lease {lease_id:x} is gone")

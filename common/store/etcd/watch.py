@@ -4,6 +4,9 @@ The position is the mod revision of the last event handed out, never the revisio
 etcd puts the store's newest there, which may lie beyond events that are still on their way. A stream
 resumes behind the position, and an event at or before it is dropped, so that none is lost and none repeated.
 
+A stream that resumes on another store, or on one that was put back to a revision before the position, would
+in time bring events of another history. Each stream's first answer tells: then the watch is lost.
+
 A dead host sends nothing, not even an end of the stream. Three things notice: other calls to
 the endpoint fail or are overtaken, and the pool moves its watches; HTTP/2 pings (6 s, then 2 s; etcd closes
 connections that ping more often than every 5 s) end the stream; and the Mirror compares itself with
@@ -41,7 +44,7 @@ class _StreamEndedError(Exception):
 
 async def watch(pool: Pool, prefix: str, after_revision: int) -> AsyncGenerator[WatchBatch, None]:
     """Yield every change after a revision; raises WatchLost when etcd cannot give them all."""
-    position = after_revision
+    position, cluster_id = after_revision, 0
     pause_s = _FIRST_PAUSE_S
     denied = False
     while True:
@@ -50,6 +53,8 @@ async def watch(pool: Pool, prefix: str, after_revision: int) -> AsyncGenerator[
             async with aclosing(_stream(pool, endpoint, prefix, position + 1)) as responses:
                 async for response in responses:
                     pause_s, denied = _FIRST_PAUSE_S, False
+                    if response.created:
+                        cluster_id = same_store(response.header, cluster_id, position)
                     batch = batch_of(response, position)
                     if batch is not None:
                         position = batch.revision
@@ -125,6 +130,19 @@ async def _raise_for_cancellation(pool: Pool, response: Any, metadata: Any) -> N
     if "no leader" in reason:
         raise _StreamEndedError(reason)
     raise WatchLost(f"etcd cancelled the watch: {reason or 'no reason given'}")
+
+
+def same_store(header: Any, cluster_id: int, position: int) -> int:
+    """Return the cluster id of a stream that begins, if it can go on where the one before has ended.
+
+    ``cluster_id`` is 0 for the first stream. Raises WatchLost; where a member merely lags that does no harm,
+    since everything is read anew, linearizably.
+    """
+    if cluster_id and header.cluster_id != cluster_id:
+        raise WatchLost(f"etcd cluster id {header.cluster_id:x} instead of {cluster_id:x}")
+    if header.revision < position:
+        raise WatchLost(f"etcd is at revision {header.revision}, behind {position}")
+    return int(header.cluster_id)
 
 
 def batch_of(response: Any, position: int) -> WatchBatch | None:
