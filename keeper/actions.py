@@ -18,10 +18,10 @@ from common.model.reports import PostgresState, PromotionReport, SealReport
 from common.model.spec import ClusterSpec
 from common.model.view import ClusterView, Primary
 from common.model.wal import Lsn
-from keeper.disk import Disk
+from common.runtime.disk import Disk
 from keeper.duties import setting_of, wanted_slots
 from keeper.local import Local, SyncProgress
-from keeper.postgres.data import settle_identity
+from keeper.postgres.data import why_another_life
 from keeper.postgres.port import DataState, Postgres, Promoted, PromotionOrder, Source
 from keeper.state import KeeperState
 from keeper.steps import Upstream
@@ -63,43 +63,64 @@ class Actions:
         """Find out what lies on disk, at the start and after long work that failed.
 
         Work that was interrupted before the directory changed leaves the old life as it was; an
-        interrupted rewind leaves a directory that only a clone can replace.
+        interrupted rewind leaves a directory that only a clone can replace. A directory in another life
+        than is remembered is only noted as that: it may be of another cluster (see :meth:`claim`).
         """
         local, state = self._local, self._local.state
         found = await self._postgres.recover()
-        local.data_problem = ""
+        local.data_problem = local.unclaimed = ""
         if found.kind == "foreign":
             local.data_problem = (
                 f"{local.settings.root}/data is not empty and holds no PostgreSQL data: it is left alone"
             )
+            self._remember(found)
             local.forget_start("failed")
             return
         if found.kind != "ours":
             await self.save(lambda kept: kept.changed(life=None))
+            self._remember(found)
             local.forget_start("no_data")
             return
-        known = state.life.incarnation if state.life else None
-        identity = settle_identity(found.marker, known, self._new_id())
-        if identity.why_new:
-            _log.warning("new_incarnation", incarnation=identity.incarnation, why=identity.why_new)
-
-        def as_found(kept: KeeperState) -> KeeperState:
-            if identity.why_new:
-                kept = kept.found(found.marker, identity.incarnation)
-            if found.unfinished == "rewind" and kept.life is not None:
-                kept = kept.changed(life=kept.life.changed(complete=False))
-            return kept
-
-        await self.save(as_found)
-        if identity.why_new:
-            await self._postgres.mark(identity.incarnation)
+        why = why_another_life(found.marker, state.life.incarnation if state.life else None)
+        half_rewound = found.unfinished == "rewind"
+        if half_rewound:
+            fresh = self._new_id()
+            await self.save(lambda kept: (kept.found(found.marker, fresh) if why else kept).spoiled())
+        else:
+            local.unclaimed = why
         self._remember(found)
-        local.forget_start("failed" if found.unfinished == "rewind" else "down")
+        local.forget_start("failed" if half_rewound else "down")
 
     def _remember(self, found: DataState) -> None:
-        if found.control is not None:
-            self._local.system_identifier = found.control.system_identifier
-        self._local.greatest_timeline = found.greatest_timeline
+        local = self._local
+        local.system_identifier = found.control.system_identifier if found.control else None
+        local.greatest_timeline = max(local.greatest_timeline, found.greatest_timeline)
+
+    async def forget_life(self) -> None:
+        """Have no life any more: whatever lies in the data directory from now on begins another."""
+        await self.save(lambda kept: kept.changed(life=None))
+
+    async def claim(self, view: ClusterView) -> None:
+        """Begin a new life on a directory that is in another one than is remembered (protocol 1).
+
+        Order: looked at once more, for it may have waited long for a view -> the new incarnation is
+        durable here -> it is in the directory's marker -> it counts.
+        """
+        local, why = self._local, self._local.unclaimed
+        found = await self._postgres.inspect()
+        self._remember(found)
+        if local.system_identifier != view.system_identifier:
+            raise PostgresUnavailable("the data directory was replaced before it could be taken over")
+        incarnation = self._new_id()
+
+        def claimed(kept: KeeperState) -> KeeperState:
+            kept = kept.found(found.marker, incarnation)
+            return kept.completed() if local.postgres == "running" else kept
+
+        await self.save(claimed)
+        await self._postgres.mark(incarnation)
+        local.unclaimed = ""
+        _log.warning("new_incarnation", incarnation=incarnation, why=why)
 
     @contextmanager
     def _else(self, state: PostgresState) -> Iterator[None]:
@@ -110,9 +131,11 @@ class Actions:
             self._local.forget_start(state)
             raise
 
-    async def initialize(self, term: int, spec: ClusterSpec) -> None:
+    async def initialize(self, term: int, spec: ClusterSpec, publish: Callable[[], None]) -> None:
         """Create the first data directory; it counts as promoted on timeline 1 (protocol 5.3)."""
         local = self._local
+        local.postgres = "initializing"
+        publish()
         incarnation = self._new_id()
         await self.save(lambda kept: kept.born(incarnation, term))
         with self._else("no_data"):
@@ -140,11 +163,19 @@ class Actions:
             local.start_id = await self._postgres.start(spec.postgres, writable=setting_of(target, view.term))
         local.sync = SyncProgress(view.term, applied=target.id if not view.sync.pending else None)
 
-    async def stop(self) -> None:
-        """End every process of the data directory, on purpose."""
+    async def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """End every process of the data directory, on purpose; killed is what is left after ``timeout_s``."""
         self._local.postgres = "stopping"
-        await self._postgres.stop("fast", STOP_TIMEOUT_S)
+        await self._postgres.stop("fast", timeout_s)
         self._local.forget_start("stopped")
+
+    async def fence(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """End every process of the data directory: nothing proves that it may go on (protocol, section 7).
+
+        It counts as down, so that it is not started again in the term that it could not defend.
+        """
+        await self.stop(timeout_s)
+        self._local.forget_start("down")
 
     async def seal(self, view: ClusterView) -> None:
         """Enter the view's term (protocol 5.1).
@@ -208,10 +239,11 @@ class Actions:
 
     async def begin_life(self, view: ClusterView) -> str:
         """Stop PostgreSQL and take a new incarnation, before a clone or rewind begins."""
+        seal = self._local.seal
         if self._local.start_id is not None:
             await self.stop()
         incarnation = self._new_id()
-        await self.save(lambda kept: kept.born(incarnation, view.term).obeying(view))
+        await self.save(lambda kept: kept.born(incarnation, view.term, seal).obeying(view))
         return incarnation
 
     async def clone(self, view: ClusterView, spec: ClusterSpec, incarnation: str) -> None:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
+from typing import Final
 
 from aiohttp import web
 
-from common.errors import PostgresUnavailable
+from common.errors import PostgresUnavailable, UnsafeOperation
 from common.runtime.http import json_response
 from keeper.service import KeeperService
 
+NONCE_LIMIT: Final = 100
+
 
 def routes(service: KeeperService) -> tuple[web.RouteDef, ...]:
-    """``/status`` with the figures of this moment; ``/primary`` and ``/standby`` for load balancers."""
+    """``/status`` with the figures of this moment; ``/primary`` and ``/standby`` for load balancers.
+
+    ``/kept``, without a word of PostgreSQL: the report and the newest view obeyed, for a restored store.
+    ``/attestation?nonce=N`` proves to a proxy without the store that this primary is still the only one.
+    """
 
     async def status(_: web.Request) -> web.Response:
         problem = ""
@@ -36,6 +43,25 @@ def routes(service: KeeperService) -> tuple[web.RouteDef, ...]:
             }
         )
 
+    async def kept(_: web.Request) -> web.Response:
+        view = service.kept_view
+        return json_response(
+            {
+                "report": json.loads(service.report().to_bytes()),
+                "view": json.loads(view.to_bytes()) if view is not None else None,
+            }
+        )
+
+    async def attestation(request: web.Request) -> web.Response:
+        nonce = request.query.get("nonce", "")
+        if not 1 <= len(nonce) <= NONCE_LIMIT:
+            raise web.HTTPBadRequest(text=f"nonce = {nonce[:8]!r}: 1 to {NONCE_LIMIT} characters are needed")
+        try:
+            attested = await service.attestation(nonce)
+        except (PostgresUnavailable, UnsafeOperation) as error:
+            raise web.HTTPServiceUnavailable(text=str(error)) from error
+        return json_response(attested.model_dump(mode="json"))
+
     def answers_when(role: str) -> web.RouteDef:
         async def is_role(_: web.Request) -> web.Response:
             report = service.report()
@@ -47,4 +73,5 @@ def routes(service: KeeperService) -> tuple[web.RouteDef, ...]:
 
         return web.get(f"/{role}", is_role)
 
-    return (web.get("/status", status), answers_when("primary"), answers_when("standby"))
+    asked = (web.get("/status", status), web.get("/kept", kept), web.get("/attestation", attestation))
+    return (*asked, answers_when("primary"), answers_when("standby"))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from common.errors import InvalidDocument
+from common.model.identity import digest_of
 from common.model.keys import Keys
 from common.model.reasons import Reason
 from common.model.reports import KeeperReport
@@ -25,7 +26,9 @@ class Documents:
     keys: Keys
     uid: str
     spec: ClusterSpec = field(default_factory=ClusterSpec)
+    has_spec: bool = False
     view: ClusterView | None = None
+    view_digest: str = ""
     problems: dict[str, Reason] = field(default_factory=dict)
     _read: dict[str, int] = field(default_factory=dict)
 
@@ -45,6 +48,7 @@ class Documents:
             return
         try:
             self.spec = ClusterSpec.from_bytes(item.value)
+            self.has_spec = True
             self.problems.pop("spec", None)
         except InvalidDocument as error:
             self.problems["spec"] = self._malformed(item.key, error)
@@ -69,6 +73,7 @@ class Documents:
             return False
         self.problems.pop("view", None)
         self.view = view
+        self.view_digest = digest_of(item.value)
         return True
 
     def _malformed(self, key: str, error: InvalidDocument) -> Reason:
@@ -77,7 +82,7 @@ class Documents:
             severity="critical",
             subject=self.uid,
             text=f"{self.uid}: {key} cannot be used and counts as absent: {error}",
-            fix="correct it with pgha spec, or restart the service that writes it",
+            fix="put back what stood there before: pgha status says how; or upgrade this keeper",
         )
 
 

@@ -23,6 +23,9 @@ from keeper.postgres.port import Postgres, SyncSetting
 WAIT_S = 5.0
 """One try of a wait for other members; it is repeated while the view still asks for it."""
 
+CHECKPOINT_WAIT_S = 600.0
+"""One try where a CHECKPOINT must end, which a server that writes a lot takes minutes for."""
+
 RETRY_PAUSE_S = 0.2
 
 Work = Callable[[ClusterView, SyncSet], Coroutine[Any, Any, None]]
@@ -38,7 +41,12 @@ def setting_of(each: SyncSet, term: int) -> SyncSetting:
 
 
 def setting_in_words(names: str) -> SyncSetting | None:
-    """The set that a running ``synchronous_standby_names`` of ours stands for; None when it counts nobody."""
+    """The set that a running ``synchronous_standby_names`` of ours stands for; None when it counts nobody.
+
+    An empty one asks for nobody.
+    """
+    if not names.strip():
+        return SyncSetting(0)
     found = frozenset(part for part in names.split('"') if parse_standby_name(part))
     return SyncSetting(1, found) if found else None
 
@@ -94,9 +102,11 @@ class SyncDuties:
         running = setting_in_words(before.synchronous_standby_names) if before else None
         if running is not None:
             in_force.append(running)
+        needs_checkpoint = target.k > 0 and any(each.k == 0 for each in in_force)
+        wait_s = CHECKPOINT_WAIT_S if needs_checkpoint else WAIT_S
         while True:
             try:
-                await self._postgres.apply_sync(setting_of(target, view.term), in_force, WAIT_S)
+                await self._postgres.apply_sync(setting_of(target, view.term), in_force, wait_s)
                 break
             except PostgresUnavailable as error:
                 _log.info("sync_set_not_applied_yet", set=target.id, term=view.term, error=str(error))

@@ -22,15 +22,22 @@ from common.model.reports import (
     UpstreamReport,
 )
 from common.model.view import ClusterView
-from common.model.wal import ZERO
+from common.model.wal import ZERO, Lsn
 from keeper.evidence import HEARD_WITHIN_S, UpstreamProbe
 from keeper.postgres.port import Observation, WalSender
 from keeper.settings import KeeperSettings
-from keeper.state import KeeperState
+from keeper.state import KeeperState, LifeRecord
 from keeper.steps import Facts, Upstream
 
 CAUGHT_UP_BYTES = 16 << 20
-"""A standby at most one WAL segment behind may enter the sync set; it stays in while it streams."""
+"""A standby so close behind may enter the sync set; it stays in while it streams.
+
+A commit waits until it has this much too: a fraction of a second on any network that carries the WAL.
+"""
+
+
+RUN_DRY = frozenset({"RecoveryRetrieveRetryInterval", "RecoveryWalStream"})
+"""Wait events of a startup process that has replayed all there is."""
 
 
 @dataclass
@@ -44,7 +51,11 @@ class SyncProgress:
 
 @dataclass
 class Local:
-    """Everything that one keeper knows of its host. ``observation`` belongs to the present start."""
+    """Everything that one keeper knows of its host. ``observation`` belongs to the present start.
+
+    ``unclaimed`` says why the directory is in another life than is remembered. Until it is claimed the
+    remembered life is not there, and what lies there is nobody's.
+    """
 
     settings: KeeperSettings
     state: KeeperState
@@ -52,6 +63,7 @@ class Local:
     version: str
     postgres: PostgresState = "no_data"
     data_problem: str = ""
+    unclaimed: str = ""
     greatest_timeline: int = 0
     system_identifier: str | None = None
     start_id: str | None = None
@@ -59,10 +71,20 @@ class Local:
     seal: SealReport | None = None
     following: Upstream | None = None
     sync: SyncProgress | None = None
+    oldest_wal: Lsn = ZERO
     caught_up: frozenset[str] = frozenset()
+    hanging: str = ""
+    room_again: bool = False
+    lease_ttl_s: float | None = None
     busy: str = ""
     progress: str = ""
+    failed_rewinds: int = 0
     reasons: dict[str, Reason] = field(default_factory=dict)
+
+    @property
+    def life(self) -> LifeRecord | None:
+        """The life that is remembered, as long as the directory is in it."""
+        return None if self.unclaimed else self.state.life
 
     @property
     def role(self) -> PostgresRole | None:
@@ -79,7 +101,9 @@ class Local:
         self.seal = None
         self.following = None
         self.sync = None
+        self.oldest_wal = ZERO
         self.caught_up = frozenset()
+        self.hanging = ""
 
     def observed(self, observation: Observation) -> None:
         """Take what the running server says."""
@@ -99,7 +123,13 @@ class Local:
             self.observed(replace(self.observation, **seen))
 
     def facts(
-        self, view: ClusterView | None, *, phase_seen_s: float, retry_in_s: float, restart_after_s: float
+        self,
+        view: ClusterView | None,
+        *,
+        phase_seen_s: float,
+        retry_in_s: float,
+        restart_after_s: float,
+        guarded: bool = False,
     ) -> Facts:
         """The values that the plan is made from."""
         seen = self.observation
@@ -107,7 +137,8 @@ class Local:
             uid=self.settings.uid,
             state=self.postgres,
             role=self.role,
-            life=self.state.present_life,
+            life=None if self.unclaimed else self.state.present_life,
+            unclaimed=self.unclaimed,
             system_identifier=self.system_identifier,
             sealed_term=self.state.sealed_term,
             seal=self.seal,
@@ -116,9 +147,12 @@ class Local:
             history=seen.history if seen else (),
             following=self._followed(view),
             busy=self.data_problem or self.busy,
+            hanging=bool(self.hanging),
             phase_seen_s=phase_seen_s,
             retry_in_s=retry_in_s,
+            failed_rewinds=self.failed_rewinds,
             restart_after_s=restart_after_s,
+            guarded=guarded,
         )
 
     def _followed(self, view: ClusterView | None) -> Upstream | None:
@@ -151,21 +185,28 @@ class Local:
             term=state.term,
             sealed_term=state.sealed_term,
             system_identifier=self.system_identifier,
-            incarnation=state.life.incarnation if state.life else None,
+            incarnation=self.life.incarnation if self.life else None,
             state=self.postgres,
             role=self.role,
             postgres_version=seen.version if seen else 0,
+            lease_ttl_s=self.lease_ttl_s,
+            ended=state.ended,
             start_id=self.start_id,
             timeline=seen.timeline if seen else 0,
             history=seen.history if seen else (),
             greatest_timeline=self.greatest_timeline,
             lsn=seen.lsn if seen else ZERO,
+            oldest_wal=self.oldest_wal,
+            run_dry=seen is not None and seen.startup_waits_for in RUN_DRY,
             seal=self.seal,
             promotion=state.promotion,
             sync=self._sync_report(),
             upstream=self._upstream_report(probe),
             standbys=self._standbys(),
             progress=self.progress,
+            store=state.memory,
+            hanging=self.hanging,
+            room_again=self.room_again,
             reasons=(*self._data_reasons(), *(self.reasons[code] for code in sorted(self.reasons))),
         )
 
@@ -221,12 +262,24 @@ class Local:
         )
 
 
-def what_observers_act_on(report: KeeperReport) -> bytes:
+def what_observers_act_on(report: KeeperReport, *, lsn_step_bytes: int = 0) -> bytes:
     """The report without the figures that may be slow: two that are equal need no new write.
 
     Which view a keeper has seen matters of a running primary alone: it may be named again only
-    by what it said after it saw the sealing view.
+    by what it said after it saw the sealing view. Where its position matters too, it is taken in whole
+    steps of ``lsn_step_bytes``; 0 where it does not.
     """
-    seen = {} if report.writable else {"generation": 0, "term": 0}
+    step = lsn_step_bytes if report.writable else 0
+    seen: dict[str, object] = {}
+    if not report.writable:
+        known = report.store and report.store.changed(generation=0, term=0, view_digest="")
+        seen = {"generation": 0, "term": 0, "store": known}
     at = datetime.min.replace(tzinfo=report.reported_at.tzinfo)
-    return report.model_copy(update={"reported_at": at, "lsn": ZERO, "progress": "", **seen}).to_bytes()
+    slow = {
+        "reported_at": at,
+        "lsn": Lsn(report.lsn // step * step) if step else ZERO,
+        "oldest_wal": ZERO,
+        "run_dry": False,
+        "progress": "",
+    }
+    return report.model_copy(update={**slow, **seen}).to_bytes()

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import functools
 import sys
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import structlog
 
@@ -16,6 +18,7 @@ from common.model.reports import KeeperReport
 from common.model.wal import Lsn
 from common.runtime import probe
 from common.runtime.clock import Clock, SystemClock
+from common.runtime.disk import Disk, StateFiles
 from common.runtime.heartbeats import Heartbeats
 from common.runtime.http import http_server
 from common.runtime.ids import new_id, new_incarnation
@@ -32,13 +35,17 @@ from common.store.publisher import KeyHeld, Publisher
 from common.store.session import Session
 from keeper import api
 from keeper.actions import STATE, Actions
-from keeper.disk import Disk, RootLock, StateFiles
+from keeper.deadman.client import Deadman
 from keeper.documents import positions_of
 from keeper.evidence import UpstreamProbe
+from keeper.guarding import Guarding
+from keeper.lease_fence import Guard, NoDeadman
 from keeper.local import Local
 from keeper.postgres.instance import PostgresSettings, read_password
 from keeper.postgres.layout import Layout
+from keeper.postgres.port import Postgres
 from keeper.postgres.server import PostgresServer
+from keeper.root_lock import RootLock
 from keeper.service import KeeperService
 from keeper.settings import KeeperSettings
 from keeper.state import KeeperState
@@ -76,55 +83,110 @@ async def serve(settings: KeeperSettings, stop: asyncio.Event) -> None:
     postgres = PostgresServer(postgres_settings(settings), clock)
     root = RootLock(settings.root)
     store = open_store(settings.etcd)
+    outside = Outside(
+        store=store,
+        clock=clock,
+        postgres=postgres,
+        disk=StateFiles(Layout(settings.root).state),
+        answers=probe.answers,
+        new_id=new_id,
+        new_incarnation=new_incarnation,
+        deadman=Deadman(settings.root.resolve(), Layout(settings.root.resolve()).data, clock),
+    )
     try:
-        disk = StateFiles(Layout(settings.root).state)
-        local = Local(settings, await read_state(disk), new_id(), release())
-        actions = Actions(postgres, disk, local, new_incarnation, settings.clone_timeout_s)
         heartbeats = Heartbeats(clock)
         async with Supervisor() as supervisor:
-            session = Session(
-                store,
-                clock,
-                ttl_s=functools.partial(lease_ttl_of_spec, store, keys),
-                is_alive=lambda: heartbeats.all_alive(STALL_LIMIT_S),
-            )
-
-            async def positions() -> dict[str, Lsn]:
-                return positions_of((await store.read(keys.keepers)).items)
-
-            publisher = _publisher(store, session, clock, keys, local)
-            service = KeeperService(
-                keys=keys,
-                clock=clock,
-                view=Mirror(store, clock, keys.view, confirm_every_s=VIEW_CONFIRM_EVERY_S),
-                spec=Mirror(store, clock, keys.spec, confirm_every_s=SPEC_CONFIRM_EVERY_S),
-                positions=positions,
-                publisher=publisher,
-                postgres=postgres,
-                local=local,
-                actions=actions,
-                probe=UpstreamProbe(probe.answers, clock),
-                api_url=f"http://{settings.api_host}:{settings.api_port}",
-                beat=heartbeats.loop("keeper"),
-            )
-            await service.prepare()
+            keeper = await assemble(settings, keys, outside, heartbeats)
+            await keeper.service.prepare()
             async with http_server(
-                api.routes(service),
+                api.routes(keeper.service),
                 host=settings.api_host,
                 port=settings.api_port,
                 setting="--api-port",
                 problems=lambda: heartbeats.stalled(STALL_LIMIT_S),
             ):
-                supervisor.start("session", session.run())
-                supervisor.start("publisher", publish(publisher, session, clock, settings.uid))
-                supervisor.start_all("keeper", service.loops())
+                keeper.start(supervisor)
                 await supervisor.run_until(stop)
-                with contextlib.suppress(StoreUnavailable):
-                    await session.resign()
+                if not keeper.service.needs_its_lease:
+                    with contextlib.suppress(StoreUnavailable):
+                        await keeper.session.resign()
     finally:
+        await outside.deadman.close()
         await postgres.close()
         await store.close()
         root.release()
+
+
+@dataclass(frozen=True)
+class Outside:
+    """All that a keeper reaches beyond itself."""
+
+    store: Store
+    clock: Clock
+    postgres: Postgres
+    disk: Disk
+    answers: Callable[[str, int], Awaitable[bool]]
+    new_id: Callable[[], str]
+    new_incarnation: Callable[[], str]
+    deadman: Guard = field(default_factory=NoDeadman)
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """A keeper put together."""
+
+    service: KeeperService
+    session: Session
+    publishing: Callable[[], Coroutine[Any, Any, None]]
+
+    def start(self, supervisor: Supervisor) -> None:
+        """Start its loops, once the service is prepared."""
+        supervisor.start("session", self.session.run())
+        supervisor.start("publisher", self.publishing())
+        supervisor.start_all("keeper", self.service.loops())
+
+
+async def assemble(settings: KeeperSettings, keys: Keys, outside: Outside, heartbeats: Heartbeats) -> Keeper:
+    """Put a keeper together around what it remembers."""
+    store, clock, postgres = outside.store, outside.clock, outside.postgres
+    local = Local(settings, await read_state(outside.disk, outside.new_id), outside.new_id(), release())
+    session = Session(
+        store,
+        clock,
+        ttl_s=functools.partial(lease_ttl_of_spec, store, keys),
+        is_alive=lambda: heartbeats.all_alive(STALL_LIMIT_S),
+    )
+    publisher = _publisher(store, session, clock, keys, local)
+    actions = Actions(postgres, outside.disk, local, outside.new_incarnation, settings.clone_timeout_s)
+
+    async def positions() -> dict[str, Lsn]:
+        return positions_of((await store.read(keys.keepers)).items)
+
+    service = KeeperService(
+        keys=keys,
+        clock=clock,
+        view=Mirror(store, clock, keys.view, confirm_every_s=VIEW_CONFIRM_EVERY_S),
+        spec=Mirror(store, clock, keys.spec, confirm_every_s=SPEC_CONFIRM_EVERY_S),
+        store=Mirror(store, clock, keys.store, confirm_every_s=SPEC_CONFIRM_EVERY_S),
+        positions=positions,
+        publisher=publisher,
+        guarding=Guarding(
+            clock=clock,
+            lease=session,
+            deadman=outside.deadman,
+            publisher=publisher,
+            postgres=postgres,
+            local=local,
+            actions=actions,
+        ),
+        postgres=postgres,
+        local=local,
+        actions=actions,
+        probe=UpstreamProbe(outside.answers, clock),
+        api_url=f"http://{settings.api_host}:{settings.api_port}",
+        beat=heartbeats.loop("keeper"),
+    )
+    return Keeper(service, session, functools.partial(publish, publisher, session, clock, settings.uid))
 
 
 def postgres_settings(settings: KeeperSettings) -> PostgresSettings:
@@ -169,7 +231,7 @@ def _address(item: KeyValue) -> str:
     return f"PostgreSQL at {report.host}:{report.port}, site {report.site}, API {report.api_url}"
 
 
-async def read_state(disk: Disk) -> KeeperState:
+async def read_state(disk: Disk, new_id: Callable[[], str]) -> KeeperState:
     """What this keeper remembers, or the memory of a new one, made durable at once."""
     raw = await disk.read(STATE)
     if raw is not None:

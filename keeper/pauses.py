@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from common.errors import (
+    DeadmanUnavailable,
+    InvalidSpec,
+    PostgresUnavailable,
+    StoreUnavailable,
+    UnsafeOperation,
+)
+
+FAILURES: Final = (
+    PostgresUnavailable,
+    StoreUnavailable,
+    DeadmanUnavailable,
+    UnsafeOperation,
+    InvalidSpec,
+    OSError,
+)
+"""What a step may fail of: it is said, and tried again."""
+
 FIRST_S = 0.25
 LONGEST_S = 15.0
 

@@ -18,10 +18,12 @@ from common.model.names import standby_name
 from common.model.reasons import Reason, Severity
 from common.model.view import ClusterView, Primary
 from keeper.steps import (
+    Claim,
     Clone,
     ConfirmPromotion,
     Facts,
     Follow,
+    Guard,
     Initialize,
     Promote,
     Rewind,
@@ -34,6 +36,9 @@ from keeper.steps import (
     Upstream,
     Wait,
 )
+
+REWINDS_TRIED = 3
+"""Rewinds in a row that may fail, of a wrong password say, before the member is cloned instead."""
 
 SETTLE_S = 0.5
 """How long after a new route what can wait does not compete with the clients that come back."""
@@ -56,6 +61,8 @@ def plan(view: ClusterView | None, facts: Facts) -> Step:
             "critical",
             f"give {facts.uid} back its own directory, or an empty one",
         )
+    if facts.unclaimed and facts.system_identifier is not None:
+        return _retry(facts, Claim(facts.unclaimed))
     if view.member(facts.uid) is None:
         return _wait(facts, "not_a_member", f"the view does not list {facts.uid} yet")
     if view.term < facts.sealed_term:
@@ -101,7 +108,7 @@ def _while_sealing(view: ClusterView, facts: Facts) -> Step:
             return _wait(facts, "sealed", f"{facts.uid} has sealed for term {view.term}")
         return Seal(view.term)
     if facts.state == "running" and facts.role == "primary":
-        if was_primary and _may_be_named_again(view, facts):
+        if was_primary and _may_be_named_again(view, facts) and _is_guarded(view, facts):
             return _wait(
                 facts, "was_primary", f"{facts.uid} waits to hear who is primary of term {view.term}"
             )
@@ -120,7 +127,8 @@ def _while_sealing(view: ClusterView, facts: Facts) -> Step:
 def _may_be_named_again(view: ClusterView, facts: Facts) -> bool:
     """Whether the old primary is what the sentinel could name again; else it must stop, so that it can seal.
 
-    A promotion that ended too late is not finished; and who has begun to seal has made its promise.
+    A promotion that ended too late is not finished; who has begun to seal has made its promise; and who
+    hangs would only hang on.
     """
     old, promotion = view.old_primary, facts.promotion
     return (
@@ -130,6 +138,7 @@ def _may_be_named_again(view: ClusterView, facts: Facts) -> bool:
         and promotion.incarnation == old.incarnation
         and promotion.timeline == facts.timeline == old.timeline
         and facts.sealed_term < view.term
+        and not facts.hanging
     )
 
 
@@ -149,6 +158,8 @@ def _as_primary(view: ClusterView, named: Primary, facts: Facts) -> Step:
         if not _sealed(view, facts):
             return _retry(facts, Seal(view.term))
         if facts.seal is not None and facts.seal.lsn == named.fork:
+            if not _is_guarded(view, facts):
+                return _retry(facts, Guard(view.term))
             return Promote(view.term, named)
         return _wait(
             facts,
@@ -158,6 +169,8 @@ def _as_primary(view: ClusterView, named: Primary, facts: Facts) -> Step:
             "critical",
         )
     fresh = facts.promotion is not None and facts.promotion.finished and facts.promotion.term == view.term
+    if facts.state == "stopped" and fresh and not _is_guarded(view, facts):
+        return _retry(facts, Guard(view.term))
     if facts.state == "stopped" and fresh:
         return StartWritable(view.term)
     return _wait(
@@ -175,6 +188,8 @@ def _as_running_primary(view: ClusterView, named: Primary, facts: Facts) -> Step
             f"{facts.uid} is primary on timeline {facts.timeline}, "
             f"but the view names timeline {named.timeline} in term {view.term}"
         )
+    if not _is_guarded(view, facts):
+        return _retry(facts, Guard(view.term))
     if not promotion.finished:
         return ConfirmPromotion(view.term, named)
     return Serve(view.term)
@@ -217,6 +232,9 @@ def _as_running_standby(view: ClusterView, facts: Facts, upstream_uid: str) -> S
     upstream = upstream_of(view, facts)
     if upstream is None:
         return _wait(facts, "no_upstream", "the view names nobody to follow")
+    member = view.member(facts.uid)
+    if member is not None and facts.life is not None and member.rebuild == facts.life.incarnation:
+        return _new_life(view, facts, upstream_uid, "the WAL that it needs next is gone", rewind=False)
     if facts.following is not None and facts.following.name == upstream.name:
         if facts.following == upstream:
             return _wait(facts, "following", f"{facts.uid} follows {upstream_uid} in term {view.term}")
@@ -237,9 +255,9 @@ def _new_life(view: ClusterView, facts: Facts, upstream_uid: str, why: str, *, r
 
     The route of this term proves that ``k`` others have flushed past the fork: then the directory may
     be rewound in place. A clone leaves the old directory beside it, so it may begin earlier, when the
-    view says that the primary lacks standbys.
+    view says that the primary lacks standbys. Where rewinds fail again and again it is cloned.
     """
-    if view.route is not None and rewind:
+    if view.route is not None and rewind and facts.failed_rewinds < REWINDS_TRIED:
         return _retry(facts, Rewind(upstream_uid, view.term, why))
     if view.route is not None or view.rebuild_beside:
         return _retry(facts, Clone(upstream_uid, view.term, why))
@@ -253,6 +271,11 @@ def _began_what_is_not_in_the_lineage(view: ClusterView, facts: Facts) -> bool:
     if promotion is None or life is None or promotion.incarnation != life.incarnation:
         return False
     return not has_promotion(view.lineage, promotion.timeline, promotion.incarnation)
+
+
+def _is_guarded(view: ClusterView, facts: Facts) -> bool:
+    """Whether PostgreSQL may be a primary, or become one: under ``k = 0`` only with its end in sight."""
+    return facts.guarded or not view.sync.lease_protects
 
 
 def _is(ref: Primary | None, facts: Facts) -> bool:

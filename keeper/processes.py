@@ -1,38 +1,53 @@
-"""The processes of a data directory: finding them, hearing of the postmaster's end, leaving none.
+"""A data directory's processes as the keeper handles them: finding, killing, hearing of the postmaster's end.
 
-Protocol, section 1, "down, stopped, killed": a postmaster's death alone proves nothing, a busy backend
-goes on and may acknowledge. A process belongs to a data directory when its executable is a
-``postgres`` and its working directory is that directory; a DBA's shell there does not count.
+What a process of a data directory is, and the sweep that kills them, stand in :mod:`keeper.proc`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import select
 import signal
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from common.errors import PostgresUnavailable
 from common.runtime.clock import Clock
 from keeper.postgres.port import Killed
+from keeper.proc import (
+    SERVERS,
+    Place,
+    Scan,
+    Segment,
+    Sweep,
+    attached,
+    postmaster_pid,
+    postmaster_port,
+    postmaster_status,
+    scan,
+    shared_memory,
+)
 
-_DELETED: Final = " (deleted)"
-_SERVERS: Final = frozenset({"postgres", "postmaster"})
-_SIGKILL_BIT: Final = 1 << (signal.SIGKILL - 1)
+__all__ = [
+    "Postmaster",
+    "attached",
+    "find",
+    "find_programs",
+    "kill_all",
+    "kill_at",
+    "kill_programs",
+    "postmaster_pid",
+    "postmaster_port",
+    "postmaster_status",
+    "shared_memory",
+    "spawn_apart",
+]
+
 _POLL_S: Final = 0.001
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """The System V shared memory segment that interlocks a data directory."""
-
-    key: int
-    id: int
 
 
 def find(directory: Path) -> list[int]:
@@ -41,111 +56,23 @@ def find(directory: Path) -> list[int]:
     Raises PostgresUnavailable when a process that may be one cannot be looked at (a container without
     CAP_SYS_PTRACE): nothing could be proved then.
     """
-    return find_programs(_SERVERS, directory)
+    return find_programs(SERVERS, directory)
 
 
 def find_programs(names: Collection[str], directory: Path) -> list[int]:
     """Return the pid of every process of these executables that works in a directory."""
-    wanted = set(names)
-    try:
-        status = directory.stat()
-        identity = (status.st_dev, status.st_ino)
-    except FileNotFoundError:
-        identity = None
-    texts = {str(directory), str(directory) + _DELETED}
-    found = []
-    for entry in os.listdir("/proc"):  # noqa: PTH208 - the scan must take a millisecond, not ten
-        if not entry.isdigit():
-            continue
-        try:
-            executable = os.readlink(f"/proc/{entry}/exe")  # noqa: PTH115 - as above
-            if executable.removesuffix(_DELETED).rpartition("/")[2] not in wanted:
-                continue
-            if _works_in(entry, identity, texts):
-                found.append(int(entry))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        except PermissionError:
-            _refuse_blindness(entry, wanted, directory)
-    return found
+    place = Place.of(directory)
+    found = scan(set(names), place)
+    _refuse_blindness(found, place)
+    return list(found.pids)
 
 
-def _works_in(entry: str, identity: tuple[int, int] | None, texts: set[str]) -> bool:
-    status = os.stat(f"/proc/{entry}/cwd")  # noqa: PTH116 - as above
-    if (status.st_dev, status.st_ino) == identity:
-        return True
-    return os.readlink(f"/proc/{entry}/cwd") in texts  # noqa: PTH115 - as above
-
-
-def _refuse_blindness(entry: str, wanted: set[str], directory: Path) -> None:
-    """A process that hides its executable is somebody else's, unless its name says otherwise."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        if Path(f"/proc/{entry}/comm").read_text().strip() not in wanted:
-            return
-        if not _may_be_of(directory, Path(f"/proc/{entry}").stat().st_uid):
-            return
+def _refuse_blindness(found: Scan, place: Place) -> None:
+    for pid in found.hidden:
         raise PostgresUnavailable(
-            f"the keeper may not look at process {entry}, which may be one of {directory}: "
+            f"the keeper may not look at process {pid}, which may be one of {place.path}: "
             "run the keeper as PostgreSQL's user, or as root with CAP_SYS_PTRACE"
         )
-
-
-def _may_be_of(directory: Path, owner: int) -> bool:
-    """Whether a server that runs as this user can be one of the directory."""
-    if directory.exists():
-        return owner in {directory.stat().st_uid, 0}
-    # Root may have started it as anybody, everybody else only as themselves.
-    return os.geteuid() in {owner, 0}
-
-
-def postmaster_pid(directory: Path) -> int | None:
-    """The pid that ``postmaster.pid`` names, alive or not."""
-    lines = _lock_file(directory)
-    return abs(int(lines[0])) if lines and lines[0].strip().lstrip("-").isdigit() else None
-
-
-def postmaster_status(directory: Path) -> str:
-    """What the postmaster says of itself in its lock file: ``starting``, ``standby``, ``ready`` ..."""
-    lines = _lock_file(directory)
-    return lines[7].strip() if len(lines) > 7 else ""  # noqa: PLR2004 - line 8 of the file
-
-
-def shared_memory(directory: Path) -> Segment | None:
-    """The segment that line 7 of ``postmaster.pid`` names."""
-    lines = _lock_file(directory)
-    fields = lines[6].split() if len(lines) > 6 else []  # noqa: PLR2004 - line 7 of the file
-    if len(fields) != 2 or not all(field.isdigit() for field in fields):  # noqa: PLR2004 - key and id
-        return None
-    return Segment(int(fields[0]), int(fields[1]))
-
-
-def _lock_file(directory: Path) -> list[str]:
-    try:
-        return (directory / "postmaster.pid").read_text().splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def attached(segment: Segment | None) -> int:
-    """How many processes are attached to a segment; 0 when it is gone."""
-    if segment is None:
-        return 0
-    for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]:
-        fields = line.split()
-        if (int(fields[0]) & 0xFFFFFFFF, int(fields[1])) == (segment.key & 0xFFFFFFFF, segment.id):
-            return int(fields[6])
-    return 0
-
-
-def is_silenced(pid: int) -> bool:
-    """Whether a process only sleeps uninterruptibly with SIGKILL pending: it will run no code again."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-    pending = int(fields.get("SigPnd", "0"), 16) | int(fields.get("ShdPnd", "0"), 16)
-    return fields.get("State", "").startswith("D") and bool(pending & _SIGKILL_BIT)
 
 
 async def kill_all(directory: Path, clock: Clock, *, limit_s: float = 10.0) -> Killed:
@@ -153,33 +80,26 @@ async def kill_all(directory: Path, clock: Clock, *, limit_s: float = 10.0) -> K
 
     Raises PostgresUnavailable when that could not be proved within ``limit_s``.
     """
+    place, segment = Place.of(directory), shared_memory(directory)
+    return await kill_at(place, postmaster_pid(directory), segment, clock, limit_s=limit_s)
+
+
+async def kill_at(
+    place: Place, postmaster: int | None, segment: Segment | None, clock: Clock, *, limit_s: float = 10.0
+) -> Killed:
+    """Do that where a directory is known from before, and may have moved."""
     deadline = clock.monotonic() + limit_s
-    segment = shared_memory(directory)
-    first = postmaster_pid(directory)
-    killed: set[int] = set()
-    empty_scans = 0
-    while True:
-        found = find(directory)
-        for pid in sorted(found, key=lambda pid: pid != first):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            killed.add(pid)
-        if found:
-            empty_scans = 0
-            silenced = tuple(pid for pid in found if is_silenced(pid))
-            if len(silenced) == len(found):
-                return Killed(len(killed), silenced)
-        elif attached(segment) == 0:
-            # Without a segment to count on, a child forked during the first scan shows in the second.
-            empty_scans += 1
-            if segment is not None or empty_scans > 1:
-                return Killed(len(killed))
+    sweep = Sweep(place, postmaster, segment)
+    while (left := sweep.round()) == "some":
+        _refuse_blindness(sweep.last, place)
         if clock.monotonic() > deadline:
             raise PostgresUnavailable(
-                f"processes of {directory} are left {limit_s:g} s after SIGKILL: {found or 'unknown to us'}, "
-                f"{attached(segment)} attached to its shared memory"
+                f"processes of {place.path} are left {limit_s:g} s after SIGKILL: "
+                f"{list(sweep.last.pids) or 'unknown to us'}, "
+                f"{sweep.attached()} attached to its shared memory"
             )
         await clock.sleep(_POLL_S)
+    return Killed(len(sweep.killed), sweep.last.pids if left == "silenced" else ())
 
 
 async def kill_programs(
@@ -274,3 +194,38 @@ def _start_id(pid: int) -> str:
         raise ProcessLookupError(pid) from error
     boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
     return f"{boot}-{pid}-{ticks}"
+
+
+def spawn_apart(command: Sequence[str], environment: Mapping[str, str], log: Path) -> int:
+    """Start a process in a session of its own that inherits nothing of ours; it outlives us. Returns its pid.
+
+    Standard input is empty, what it says is appended to ``log``.
+
+    Not by :mod:`subprocess`: its objects warn about, and asyncio's kill, what they leave running.
+    """
+    inherited = [
+        fd
+        for fd in (int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+        if fd > 2 and _is_inheritable(fd)  # noqa: PLR2004 - the three standard ones
+    ]
+    return os.posix_spawn(
+        command[0],
+        list(command),
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+            *((os.POSIX_SPAWN_CLOSE, fd) for fd in inherited),
+        ],
+        setsid=True,
+        setsigmask=(),
+        setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+    )
+
+
+def _is_inheritable(fd: int) -> bool:
+    try:
+        return not fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+    except OSError:
+        return False

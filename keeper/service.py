@@ -11,15 +11,9 @@ from typing import Any
 
 import structlog
 
-from common.errors import (
-    InvalidSpec,
-    InvariantViolated,
-    PostgresUnavailable,
-    StoreUnavailable,
-    UnsafeOperation,
-)
+from common.errors import InvariantViolated, PostgresUnavailable, StoreUnavailable, UnsafeOperation
+from common.model.attestation import Attestation
 from common.model.keys import Keys
-from common.model.reasons import Reason
 from common.model.reports import KeeperReport
 from common.model.view import ClusterView
 from common.runtime.clock import Clock
@@ -28,14 +22,24 @@ from common.store.publisher import Publisher
 from common.store.signal import Signal
 from keeper import steps
 from keeper.actions import Actions
+from keeper.carry_out import carry_out
+from keeper.contact import Contact
 from keeper.documents import Documents
 from keeper.duties import SyncDuties
 from keeper.evidence import UpstreamProbe, target_of
-from keeper.local import Local, what_observers_act_on
-from keeper.pauses import Pauses
+from keeper.ground import Ground
+from keeper.guarding import Guarding
+from keeper.local import Local
+from keeper.pauses import FAILURES, Pauses
 from keeper.plan import SETTLE_S, plan
 from keeper.postgres.port import Postgres
+from keeper.postmaster import PostmasterWatch
+from keeper.room import RoomWatch
+from keeper.sayings import Sayings
+from keeper.standing import Standing
+from keeper.supersede import Supersede
 from keeper.upkeep import Positions, Upkeep
+from keeper.vitals import Vitals
 from keeper.work import Work
 
 TICK_S = 1.0
@@ -54,8 +58,10 @@ class KeeperService:
         clock: Clock,
         view: Mirror,
         spec: Mirror,
+        store: Mirror,
         positions: Positions,
         publisher: Publisher,
+        guarding: Guarding,
         postgres: Postgres,
         local: Local,
         actions: Actions,
@@ -64,25 +70,63 @@ class KeeperService:
         beat: Callable[[], None],
     ) -> None:
         self._clock = clock
-        self._view_mirror = view
-        self._spec_mirror = spec
+        self._standing = Standing(keys, view=view, spec=spec, store=store, local=local, actions=actions)
         self._positions = positions
-        self._publisher = publisher
         self._postgres = postgres
         self._local = local
         self._actions = actions
         self._probe = probe
-        self._api_url = api_url
         self._beat = beat
         self._wake = Signal(clock)
         self._pauses = Pauses()
+        self._documents = Documents(keys, local.settings.uid)
+        self._guarding = guarding
+        self._sayings = Sayings(
+            local=local,
+            clock=clock,
+            documents=self._documents,
+            pauses=self._pauses,
+            probe=probe,
+            publisher=publisher,
+            api_url=api_url,
+            lease_ttl_s=lambda: self._guarding.fence.ttl_s,
+        )
         self._duties = SyncDuties(postgres, local, clock, self._wake.notify)
         self._upkeep = Upkeep(postgres, local, actions, clock)
-        self._work = Work(postgres, local, actions, clock, done=self._work_done, publish=self._publish)
-        self._documents = Documents(keys, local.settings.uid)
+        self._work = Work(
+            postgres, local, actions, clock, done=self._work_done, publish=self._sayings.publish
+        )
+        self._ground = Ground(postgres, local, actions, clock, self._learn_what_is_left)
+        self._contact = Contact(
+            cluster=keys.cluster,
+            postgres=postgres,
+            local=local,
+            clock=clock,
+            view_mirror=view,
+            view=lambda: self._documents.view or local.state.view,
+            shows_view=lambda: self._standing.shows(self._documents),
+        )
+        self._vitals = Vitals(
+            postgres,
+            local,
+            clock,
+            hang_timeout_s=lambda: self._documents.spec.timings.hang_timeout_s,
+            changed=self._tell,
+            excuse=beat,
+        )
+        self._postmaster = PostmasterWatch(postgres, local, clock, ended=self._down_unasked)
+        self._supersede = Supersede(
+            postgres,
+            local,
+            clock,
+            view=view,
+            view_key=keys.view,
+            believed=lambda: self._standing.believes,
+            ended=self._down_unasked,
+        )
+        self._room = RoomWatch(postgres, local, clock, changed=self._tell)
         self._phase: tuple[int, str] = (0, "")
         self._phase_since = 0.0
-        self._said: tuple[str, str] = ("", "")
         self._observed_at = float("-inf")
 
     async def prepare(self) -> None:
@@ -93,18 +137,25 @@ class KeeperService:
             self._local.postgres = "starting"
             self._local.start_id = start_id
             _log.info("adopted", start_id=start_id)
+        elif self._local.postgres == "down":
+            await self._postgres.kill()  # a postmaster that was killed may have left backends behind
+        await self._guarding.take_over()
+        if self._local.start_id is not None:
             self._work.await_accepting()
 
     def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What must run, each for ever."""
         return (
             self._run(),
-            self._watch_postmaster(),
-            self._watch_store(self._view_mirror),
-            self._watch_store(self._spec_mirror),
-            self._view_mirror.run(),
-            self._spec_mirror.run(),
+            self._postmaster.run(),
+            self._ground.run(self._down_unasked),
+            self._vitals.run(),
+            self._supersede.run(),
+            self._room.run(),
+            *self._guarding.loops(self._down_unasked),
+            *self._standing.loops(self._wake.notify),
             self._probe.run(self._wake.notify, lambda: None),
+            *self._contact.loops(),
         )
 
     @property
@@ -112,9 +163,23 @@ class KeeperService:
         """The view that is obeyed."""
         return self._documents.view
 
+    @property
+    def kept_view(self) -> ClusterView | None:
+        """The newest view obeyed, be it in an earlier life of this process."""
+        return self._local.state.view
+
+    @property
+    def needs_its_lease(self) -> bool:
+        """Whether PostgreSQL, which outlives this process, goes on under the lease: it is not given up."""
+        return self._guarding.fence.is_guarding
+
     async def look_now(self) -> None:
         """Bring the figures up to date, for the API; raises PostgresUnavailable."""
         await self._observe()
+
+    async def attestation(self, nonce: str) -> Attestation:
+        """Prove that the primary here is still the only one: see :mod:`keeper.contact`."""
+        return await self._contact.attestation(nonce)
 
     @property
     def replay_delay_s(self) -> float | None:
@@ -124,34 +189,18 @@ class KeeperService:
 
     def report(self) -> KeeperReport:
         """What this keeper says of itself now."""
-        return self._local.report(self._clock.wall(), self._probe, self._api_url)
+        return self._sayings.report()
 
     # Waking.
 
-    async def _watch_store(self, mirror: Mirror) -> None:
-        while True:
-            seen = mirror.version
-            self._wake.notify()
-            await mirror.wait_changed(60.0, since=seen)
+    def _down_unasked(self) -> None:
+        self._local.reasons.pop("step", None)
+        self._tell()
 
-    async def _watch_postmaster(self) -> None:
-        """Report the end of PostgreSQL within milliseconds: once nothing of it is left."""
-        while True:
-            held = self._postgres.start_id
-            if held is None:
-                await self._clock.sleep(0.05)
-                continue
-            await self._postgres.wait_until_down()
-            if self._local.postgres not in {"starting", "running"} or self._local.start_id != held:
-                await self._clock.sleep(0.05)
-                continue
-            was = self._local.postgres
-            killed = await self._postgres.kill()
-            self._local.forget_start("failed" if was == "starting" else "down")
-            self._local.reasons.pop("step", None)
-            _log.warning("postgres_down", was=was, killed=killed.killed, silenced=list(killed.silenced))
-            self._publish()
-            self._wake.notify()
+    def _tell(self) -> None:
+        """Report at once what other loops than the main one have found."""
+        self._sayings.publish()
+        self._wake.notify()
 
     # The loop.
 
@@ -160,7 +209,7 @@ class KeeperService:
             self._beat()
             seen = self._wake.version
             acted = await self._pass()
-            self._publish()
+            self._sayings.publish()
             if not acted:
                 await self._wake.wait(self._until_next_look_s(), since=seen)
 
@@ -174,14 +223,16 @@ class KeeperService:
         start_id = self._local.start_id
         try:
             await self._take_documents()
+            if await self._fenced():
+                return True
             await self._observe()
-            step = plan(self.view, self._facts())
-            self._say(step)
+            step = self._standing.hold_back(plan(self.view, self._facts()))
+            self._sayings.decided(step, self.view)
             acted = await self._do(step)
-        except (PostgresUnavailable, StoreUnavailable, UnsafeOperation, InvalidSpec, OSError) as error:
+        except FAILURES as error:
             if self._local.start_id != start_id:
                 return False  # PostgreSQL has ended meanwhile, which is a fact of its own
-            self._failed("step", error)
+            self._sayings.failed("step", error)
             if isinstance(error, FileNotFoundError) and self._local.start_id is None:
                 await self._learn_what_is_left()
             return False
@@ -190,12 +241,25 @@ class KeeperService:
             raise
         return acted
 
+    async def _fenced(self) -> bool:
+        """Stop a primary whose lease ends, or of which nothing proves any more that it is the only one."""
+        if self._guarding.fence.is_overdue:
+            await self._guarding.fence.stop_now()
+            return True
+        reason = self._contact.why_fence(self._local.state.fence_after_s)
+        if reason is None:
+            return False
+        await self._duties.end()
+        await self._actions.fence()
+        self._local.reasons["fence"] = reason
+        return True
+
     async def _learn_what_is_left(self) -> None:
         """Of a directory that somebody has removed nothing may be: it is then cloned as an empty one."""
         try:
             await self._actions.learn_data()
         except (PostgresUnavailable, StoreUnavailable, UnsafeOperation, OSError) as error:
-            self._failed("step", error)
+            self._sayings.failed("step", error)
 
     def _facts(self) -> steps.Facts:
         now = self._clock.monotonic()
@@ -204,11 +268,11 @@ class KeeperService:
             phase_seen_s=now - self._phase_since,
             retry_in_s=self._pauses.left_s(now),
             restart_after_s=self._documents.spec.timings.restart_after_s,
+            guarded=self._guarding.fence.is_guarding,
         )
 
     async def _take_documents(self) -> None:
-        items = {**self._view_mirror.items, **self._spec_mirror.items}
-        if not self._documents.take(items, self._local.state.generation):
+        if not await self._standing.take(self._documents):
             return
         view = self._documents.view
         if view is None:
@@ -231,18 +295,22 @@ class KeeperService:
             local.observed(observation)
             self._observed_at = now
             local.reasons.pop("observe", None)
+            local.reasons.pop("fence", None)
 
     async def _do(self, step: steps.Step) -> bool:
         view = self.view
-        if not isinstance(step, steps.Serve):
+        if not isinstance(step, steps.Serve | steps.Guard):
             await self._duties.end()
-        if view is not None and not isinstance(step, steps.Seal | steps.Promote):
-            await self._actions.save(lambda kept: kept.obeying(view))
-        self._explain(step)
+        obeys = view is not None and self._guarding.may_obey(view, step)
+        if view is not None and obeys and not isinstance(step, steps.Seal | steps.Promote):
+            digest = self._documents.view_digest
+            await self._actions.save(lambda kept: kept.obeying(view, digest))
+        self._sayings.explain(step)
         if isinstance(step, steps.Wait) or view is None:
             if self._local.role == "standby" and view is not None:
                 await self._upkeep.standby(view, self._documents.spec, self._positions)
             return False
+        await self._guarding.see_to(view, step)
         if isinstance(step, steps.Serve):
             self._duties.serve(view)
             settled = self._clock.monotonic() - self._phase_since >= SETTLE_S
@@ -251,86 +319,24 @@ class KeeperService:
         if isinstance(step, steps.Clone | steps.Rewind):
             self._work.new_life(step, view, self._documents.spec, lambda: self.view)
             return False
-        await self._act(step, view)
+        await carry_out(
+            step,
+            view,
+            self._documents.spec,
+            actions=self._actions,
+            work=self._work,
+            publish=self._sayings.publish,
+        )
         self._observed_at = self._clock.monotonic()
         if not isinstance(step, steps.StartStandby | steps.StartWritable):
             self._pauses.clear()
             self._local.reasons.pop("step", None)
         return True
 
-    async def _act(self, step: steps.Step, view: ClusterView) -> None:
-        """Carry out a step that ends soon; a start goes on in the background once it is spawned."""
-        actions, spec = self._actions, self._documents.spec
-        match step:
-            case steps.Seal():
-                await actions.seal(view)
-            case steps.Promote(primary=named):
-                await actions.promote(view, named, spec.timings.promote_timeout_s)
-            case steps.ConfirmPromotion(primary=named):
-                await actions.confirm_promotion(view, named)
-            case steps.Follow(upstream=upstream):
-                await actions.follow(view, upstream)
-            case steps.Stop():
-                await actions.stop()
-            case steps.Initialize(term=term):
-                self._local.postgres = "initializing"
-                self._publish()
-                await actions.initialize(term, spec)
-            case steps.StartWritable():
-                await actions.start_writable(view, spec)
-                self._work.await_accepting()
-            case steps.StartStandby(upstream=upstream):
-                await actions.start_standby(upstream, spec)
-                self._work.await_accepting()
-
     def _work_done(self, problem: Exception | None) -> None:
         if problem is not None:
-            self._failed("step", problem)
+            self._sayings.failed("step", problem)
         else:
             self._pauses.clear()
             self._local.reasons.pop("step", None)
         self._wake.notify()
-
-    # Saying.
-
-    def _failed(self, what: str, error: Exception) -> None:
-        pause_s = self._pauses.failed(self._clock.monotonic())
-        _log.warning("failed", what=what, error=str(error), retry_in_s=round(pause_s, 2))
-        self._local.reasons[what] = Reason(
-            code="keeper_step_failed",
-            severity="warning",
-            subject=self._local.settings.uid,
-            text=f"{self._local.settings.uid}: {error}",
-            fix=f"see the logs of the keeper and of PostgreSQL on {self._local.settings.uid}",
-        )
-
-    def _explain(self, step: steps.Step) -> None:
-        """What the plan waits for is reported when a human should know it."""
-        if isinstance(step, steps.Wait) and step.reason.severity != "info":
-            self._local.reasons["plan"] = step.reason
-        else:
-            self._local.reasons.pop("plan", None)
-
-    def _say(self, step: steps.Step) -> None:
-        """One line per decision that changed something."""
-        said = (type(step).__name__.lower(), step.reason.code if isinstance(step, steps.Wait) else "")
-        if said == self._said:
-            return
-        self._said = said
-        view = self.view
-        text = step.reason.text if isinstance(step, steps.Wait) else ""
-        _log.info(
-            "plan",
-            step=said[0],
-            code=said[1],
-            text=text,
-            term=view.term if view else 0,
-            generation=view.generation if view else 0,
-        )
-
-    def _publish(self) -> None:
-        for name in ("spec", "view"):
-            self._local.reasons.pop(name, None)
-        self._local.reasons.update(self._documents.problems)
-        report = self.report()
-        self._publisher.offer(report.to_bytes(), acts_on=what_observers_act_on(report))

@@ -6,7 +6,9 @@ It stands in the keeper's own directory, not in the data directory, where pg_rew
 from __future__ import annotations
 
 from common.model.base import Document, Value
-from common.model.reports import PromotionReport
+from common.model.identity import StoreMemory
+from common.model.reports import EndedLife, PromotionReport, SealReport
+from common.model.spec import Timings
 from common.model.view import ClusterView
 from keeper.steps import Life
 
@@ -24,7 +26,10 @@ class KeeperState(Document):
 
     ``keeper_id`` tells this keeper from another with the same uid. ``generation`` and ``term`` are
     the highest that it obeyed, ``sealed_term`` its promise, ``promotion`` the last one it began.
-    ``before`` is the life whose directory the present one replaces, once its clone or rewind has ended.
+    ``view`` is the last one obeyed and ``fence_after_s`` the spec's: they serve while the store is out of
+    reach, and never for a start (I6). ``store`` is which store that was. ``before`` is the life whose
+    directory the present one replaces, once its clone or rewind has ended; ``ended`` says where that
+    life ended, if it was known.
     """
 
     keeper_id: str
@@ -34,19 +39,42 @@ class KeeperState(Document):
     life: LifeRecord | None = None
     before: LifeRecord | None = None
     promotion: PromotionReport | None = None
+    ended: EndedLife | None = None
+    view: ClusterView | None = None
+    fence_after_s: float = Timings().fence_after_s
+    store: StoreMemory = StoreMemory()
 
-    def obeying(self, view: ClusterView) -> KeeperState:
-        """The state once this view is obeyed."""
-        return self.changed(generation=max(self.generation, view.generation), term=max(self.term, view.term))
+    @property
+    def memory(self) -> StoreMemory:
+        """What it remembers of the store."""
+        return self.store.changed(generation=self.generation, term=self.term)
+
+    def obeying(self, view: ClusterView, digest: str = "") -> KeeperState:
+        """The state once this view is obeyed; ``digest`` is empty where it is not known at that moment."""
+        if view.generation < self.generation:
+            return self
+        if view is self.view and digest in {"", self.store.view_digest}:
+            return self  # as nearly always: nothing to check anew
+        known = digest or (self.store.view_digest if view.generation == self.generation else "")
+        return self.changed(
+            generation=view.generation,
+            term=max(self.term, view.term),
+            view=view,
+            store=self.store.obeyed(view.generation, view.term, known),
+        )
 
     def sealed(self, term: int) -> KeeperState:
         """The state once this member has entered a term; a seal is never taken back."""
         return self.changed(sealed_term=max(self.sealed_term, term))
 
-    def born(self, incarnation: str, term: int) -> KeeperState:
-        """The state once a new life has begun: it is not complete, and it is sealed for its term."""
+    def born(self, incarnation: str, term: int, seal: SealReport | None = None) -> KeeperState:
+        """The state once a new life has begun: it is not complete, and it is sealed for its term.
+
+        ``seal`` is the one of the life before, which is not forgotten while others may ask for it.
+        """
         life = LifeRecord(incarnation=incarnation, term=term)
-        return self.sealed(term).changed(life=life, before=self.life)
+        ended = EndedLife(incarnation=self.life.incarnation, seal=seal) if self.life and seal else self.ended
+        return self.sealed(term).changed(life=life, before=self.life, ended=ended)
 
     def found(self, marker: str | None, incarnation: str) -> KeeperState:
         """The state once the directory turned out to be of another life: it begins one more.
@@ -57,6 +85,10 @@ class KeeperState(Document):
         if self.before is not None and self.before.incarnation == marker:
             left = self.before.changed(incarnation=incarnation)
         return self.sealed(self.term).changed(life=left)
+
+    def spoiled(self) -> KeeperState:
+        """The state once a rewind was left half done: only a clone can replace the directory."""
+        return self if self.life is None else self.changed(life=self.life.changed(complete=False))
 
     def completed(self) -> KeeperState:
         """The state once PostgreSQL has accepted a connection on this life."""

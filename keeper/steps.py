@@ -38,15 +38,19 @@ class Life:
 class Facts:
     """What a keeper knows of its own host.
 
-    ``busy`` names long work under way (clone, rewind), empty when there is none. ``following`` is
+    ``unclaimed`` says why the directory is in another life than is remembered; ``life`` is None then.
+    ``busy`` names long work under way (clone, rewind), empty when there is none; ``hanging`` says that a
+    primary does not do what a server that lives does. ``following`` is
     what the running PostgreSQL is configured to follow, None for nothing. ``seal`` belongs to this
-    start of PostgreSQL. ``view_seen_s`` is for how long the present phase has been known here.
+    start of PostgreSQL. ``guarded``: its end is in sight (:mod:`keeper.lease_fence`). ``phase_seen_s``
+    is for how long the present phase has been known here.
     """
 
     uid: str
     state: PostgresState
     role: PostgresRole | None = None
     life: Life | None = None
+    unclaimed: str = ""
     system_identifier: str | None = None
     sealed_term: int = 0
     seal: SealReport | None = None
@@ -55,9 +59,12 @@ class Facts:
     history: tuple[Switch, ...] = ()
     following: Upstream | None = None
     busy: str = ""
+    hanging: bool = False
     phase_seen_s: float = 0.0
     retry_in_s: float = 0.0
+    failed_rewinds: int = 0
     restart_after_s: float = field(default=2.0)
+    guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,13 @@ class Wait:
     """Nothing to do now; the reason says why, and is reported when it is more than information."""
 
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Begin a new life on the directory as it lies there, now that it is known to be this cluster's."""
+
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,13 @@ class StartStandby:
 @dataclass(frozen=True, slots=True)
 class StartWritable:
     """Start without ``standby.signal``: only after a finished promotion in the view's own term (I6)."""
+
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Have the deadman armed, before anything is done that only a lease protects (``k = 0``)."""
 
     term: int
 
@@ -153,9 +174,11 @@ class Serve:
 
 Step = (
     Wait
+    | Claim
     | Initialize
     | StartStandby
     | StartWritable
+    | Guard
     | Stop
     | Seal
     | Promote

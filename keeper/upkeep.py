@@ -70,6 +70,8 @@ class Upkeep:
         if wanted_for == self._slots_for and now - self._slots_at < SLOTS_EVERY_S:
             return
         await self._actions.keep_slots(view, await positions())
+        if self._local.role == "primary":
+            self._local.oldest_wal = await self._postgres.oldest_wal()
         self._slots_for, self._slots_at = wanted_for, now
 
     async def _configure(self, wanted: PostgresSpec) -> None:
@@ -77,14 +79,15 @@ class Upkeep:
         seen = self._local.observation
         if key == self._configured and not (seen and seen.undone):
             return
-        self._configured = key
         try:
             waiting = await self._postgres.configure(wanted)
         except InvalidSpec as error:
+            self._configured = key
             self._local.reasons["parameters"] = self._reason(
                 "parameters_refused", str(error), "correct postgres.parameters in the spec"
             )
             return
+        self._configured = key
         if waiting:
             self._local.reasons["parameters"] = self._reason(
                 "restart_pending",

@@ -60,7 +60,19 @@ class Work:
     ) -> None:
         """Begin a clone or rewind."""
         self._for_upstream = step.upstream_uid
-        self._begin(self._new_life(step, view, spec, current_view), busy=type(step).__name__.lower())
+        work = self._new_life(step, view, spec, current_view)
+        self._begin(
+            self._counted(work) if isinstance(step, Rewind) else work, busy=type(step).__name__.lower()
+        )
+
+    async def _counted(self, rewind: Coroutine[Any, Any, None]) -> None:
+        """Count rewinds that fail one after the other: the plan clones in the end (protocol, section 9)."""
+        try:
+            await rewind
+        except (PostgresUnavailable, OSError):
+            self._local.failed_rewinds += 1
+            raise
+        self._local.failed_rewinds = 0
 
     async def give_up_if_moved(self, view: ClusterView | None) -> None:
         """End a clone or rewind whose source is not the primary any more; the plan begins another."""
@@ -119,9 +131,9 @@ class Work:
         observation = await self._postgres.observe()
         if local.postgres != "starting" or local.start_id != start_id:
             return
-        if not observation.in_recovery:
+        if not observation.in_recovery and local.life is not None:
             await self._postgres.ensure_roles()  # others clone as soon as they see it running
-        if local.state.life is not None and not local.state.life.complete:
+        if local.life is not None and not local.life.complete:
             await self._actions.save(lambda kept: kept.completed())
             await self._postgres.discard_old()
         local.postgres = "running"

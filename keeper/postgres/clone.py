@@ -27,7 +27,10 @@ RESERVE_BYTES: Final = 64 << 20
 """What must stay free beside a clone: WAL that comes while it runs, and the server's first steps."""
 
 WAL_SEGMENT_MB: Final = 4
-"""A promotion copies one segment, 8 kB at a time: 16 MB, PostgreSQL's default, cost 40 ms more."""
+"""A promotion copies one segment, 8 kB at a time: 16 MB, PostgreSQL's default, cost 40 ms more.
+
+What it costs stands in docs/decisions.md.
+"""
 
 _INITDB_LIMIT_S: Final = 120.0
 _TIMELINE_POLL_S: Final = 0.1

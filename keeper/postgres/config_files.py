@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from common.errors import InvalidSpec, PostgresUnavailable
 from common.model.spec import PostgresSpec
-from keeper.disk import Owner, write_durably
+from common.runtime.disk import Owner, write_durably
 from keeper.postgres.access import render_hba, render_ident
 from keeper.postgres.layout import Layout
 from keeper.postgres.parameters import (

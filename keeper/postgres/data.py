@@ -9,11 +9,12 @@ from typing import Final
 
 from common.errors import PostgresUnavailable
 from common.runtime.clock import Clock
-from keeper.disk import Disk, Owner, give, remove_durably, sync_directory, write_durably
+from common.runtime.disk import Disk, Owner, give, remove_durably, sync_directory, write_durably
 from keeper.postgres.control import parse_control_data
 from keeper.postgres.history import histories
 from keeper.postgres.layout import Layout
-from keeper.postgres.port import ControlData, DataKind, DataState, Identity, WorkKind
+from keeper.postgres.port import ControlData, DataKind, DataState, WorkKind
+from keeper.postgres.presence import CONTROL_FILE
 from keeper.postgres.programs import Programs
 from keeper.processes import kill_all, kill_programs
 
@@ -26,20 +27,21 @@ _PROGRAMS: Final = frozenset({"initdb", "pg_basebackup", "pg_rewind"})
 _CONTROL_LIMIT_S: Final = 10.0
 
 
-def settle_identity(marker: str | None, kept: str | None, fresh: str) -> Identity:
-    """Which life a data directory is in: marker and kept incarnation must agree, or a new one begins.
+def why_another_life(marker: str | None, kept: str | None) -> str:
+    """Why a data directory is not in the life that its keeper remembers; empty when it is.
 
-    ``fresh`` is the id of the new one. Pure. (Protocol, section 1, "incarnation".)
+    Marker and kept incarnation must agree, or a new life begins. Pure. (Protocol, section 1,
+    "incarnation".)
     """
     if marker is not None and marker == kept:
-        return Identity(marker)
+        return ""
     if marker is None and kept is None:
-        return Identity(fresh, "the data directory has not been this keeper's before")
+        return "the data directory has not been this keeper's before"
     if marker is None:
-        return Identity(fresh, f"the data directory lacks its marker, the keeper knows it as {kept}")
+        return f"the data directory lacks its marker, the keeper knows it as {kept}"
     if kept is None:
-        return Identity(fresh, f"the data directory says {marker}, the keeper remembers none")
-    return Identity(fresh, f"the data directory says {marker}, the keeper knows it as {kept}")
+        return f"the data directory says {marker}, the keeper remembers none"
+    return f"the data directory says {marker}, the keeper knows it as {kept}"
 
 
 class DataDirectory:
@@ -124,6 +126,10 @@ class DataDirectory:
         """Remove what a clone replaced."""
         await asyncio.to_thread(_remove_tree, self._layout.old)
 
+    async def set_remains_aside(self) -> None:
+        """Move what an interrupted removal has left of the directory to where a clone would put it."""
+        await asyncio.to_thread(_set_remains_aside, self._layout)
+
     async def recover(self) -> None:
         """Clear up after interrupted work; a clone that had come to its swap is finished."""
         await self._kill_programs()
@@ -176,6 +182,14 @@ def _swap(layout: Layout) -> None:
         if layout.data.exists():
             layout.data.rename(layout.old)
         layout.new.rename(layout.data)
+        sync_directory(layout.root)
+
+
+def _set_remains_aside(layout: Layout) -> None:
+    """Without its control file a directory of PostgreSQL is worth nothing."""
+    if layout.data.exists() and not (layout.data / CONTROL_FILE).exists():
+        _remove_tree(layout.old)
+        layout.data.rename(layout.old)
         sync_directory(layout.root)
 
 

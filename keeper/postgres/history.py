@@ -13,7 +13,7 @@ from pathlib import Path
 
 from common.errors import InvariantViolated
 from common.model.wal import Lsn, Switch, parse_history
-from keeper.disk import Owner, give, sync_directory
+from common.runtime.disk import Owner, give, sync_directory
 
 _FILE = re.compile(r"^([0-9A-F]{8})\.history$")
 

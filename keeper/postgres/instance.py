@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import shutil
 import signal
@@ -12,23 +11,34 @@ from pathlib import Path
 from typing import Final
 
 from common.errors import InvalidSpec, PostgresUnavailable
+from common.runtime.apart import apart
 from common.runtime.clock import Clock
-from keeper.disk import StateFiles, give, write_durably
+from common.runtime.disk import StateFiles, give, write_durably
 from keeper.postgres.access import REPLICATION_ROLE, REWIND_ROLE
 from keeper.postgres.config_files import ConfigFiles
 from keeper.postgres.data import DataDirectory
 from keeper.postgres.history import forget, remove_empty_above
 from keeper.postgres.layout import Layout
-from keeper.postgres.parameters import Place
+from keeper.postgres.parameters import Place as Served
 from keeper.postgres.port import Killed, StopMode
+from keeper.postgres.presence import Presence, look
 from keeper.postgres.programs import Programs, find_programs
 from keeper.postgres.sql import Sql
-from keeper.processes import Postmaster, kill_all, postmaster_status
+from keeper.proc import Place, Segment
+from keeper.processes import (
+    Postmaster,
+    kill_at,
+    postmaster_pid,
+    postmaster_status,
+    shared_memory,
+    spawn_apart,
+)
 
 LOG_LIMIT_BYTES: Final = 64 << 20
 _LOG_TAIL_BYTES: Final = 4000
 _LOG_TAIL_LINES: Final = 8
 _POLL_S: Final = 0.005
+_SEEN_LIMIT_S: Final = 1.0
 _STOP_SIGNAL: Final[dict[StopMode, signal.Signals]] = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 
@@ -83,12 +93,13 @@ class Instance:
         self.programs = Programs(bin_dir, settings.postgres_user, settings.root)
         self.layout.create(self.programs.owner)
         self._write_passwords()
-        place = Place(settings.uid, settings.port, settings.listen_addresses, str(self.layout.socket))
+        place = Served(settings.uid, settings.port, settings.listen_addresses, str(self.layout.socket))
         self.files = ConfigFiles(self.layout, self.programs, place, settings.superuser)
         self.directory = DataDirectory(self.layout, self.programs, StateFiles(self.layout.state), clock)
         self.sql = Sql(self.layout, settings.port, settings.superuser)
         self.postmaster: Postmaster | None = None
         self._log_from = 0
+        self._presence: Presence | None = None
 
     def _write_passwords(self) -> None:
         lines = [
@@ -141,7 +152,7 @@ class Instance:
             *("/bin/sh", "-c", 'cd "$0" && exec "$@"', str(self.layout.data)),
             *self.programs.command("postgres", "-D", self.layout.data),
         ]
-        pid = await asyncio.to_thread(_spawn, command, self.programs.environment(), self.layout.log)
+        pid = await asyncio.to_thread(spawn_apart, command, self.programs.environment(), self.layout.log)
         try:
             self.postmaster = Postmaster(pid)
         except ProcessLookupError as error:
@@ -183,17 +194,57 @@ class Instance:
                 waiting.cancel()
         return await self.kill()
 
+    async def why_lost(self) -> str:
+        """Why the running server does not stand on the data directory any more; empty while it does."""
+        held = self.postmaster
+        if held is None or held.has_ended:
+            return ""
+        try:
+            seen = await asyncio.to_thread(look, self.layout.data, held.pid, self._presence)
+        except ProcessLookupError:
+            return ""
+        except OSError as error:
+            raise PostgresUnavailable(f"the data directory cannot be looked at: {error}") from error
+        if self.postmaster is not held or held.has_ended:
+            return ""
+        self._presence = seen
+        return seen.why_lost
+
     async def kill(self) -> Killed:
-        """Make it down: no process of the data directory is left."""
+        """Make it down: no process of the data directory is left, nor of where that has gone."""
         held = self.postmaster
         if held is not None:
             # Also one that is not a ``postgres`` yet, which the scan cannot know.
             held.signal(signal.SIGKILL)
-        killed = await kill_all(self.layout.data, self.clock)
+        known = self._presence
+        seen = await self._seen_on_disk()
+        if seen is not None:
+            killed = await kill_at(*seen, self.clock)
+        elif held is not None and known is not None:
+            return await kill_at(known.place, held.pid, known.segment, self.clock)
+        else:
+            raise PostgresUnavailable(f"the disk of {self.layout.data} does not say what runs there")
+        if held is not None and known is not None and known.has_moved:
+            moved = await kill_at(known.place, held.pid, known.segment, self.clock)
+            killed = Killed(killed.killed + moved.killed, killed.silenced + moved.silenced)
         if held is not None and not killed.silenced:
             await held.wait()
         await self.sql.forget()
         return killed
+
+    async def _seen_on_disk(self) -> tuple[Place, int | None, Segment | None] | None:
+        """Whom to kill, by what lies in the data directory; None when its disk does not answer in time."""
+        data = self.layout.data
+        try:
+            async with asyncio.timeout(_SEEN_LIMIT_S):
+                return await apart(lambda: (Place.of(data), postmaster_pid(data), shared_memory(data)))
+        except TimeoutError:
+            return None
+
+    @property
+    def works_in(self) -> tuple[int, int] | None:
+        """Device and inode of the directory in which the server works; None before it was looked at."""
+        return self._presence.place.inode if self._presence is not None else None
 
     async def restart_in_recovery(self, *, without: tuple[int, ...], timeout_s: float) -> None:
         """Restart a standby so that it forgets timelines that were abandoned."""
@@ -222,6 +273,7 @@ class Instance:
         self._let_go()
 
     def _let_go(self) -> None:
+        self._presence = None
         if self.postmaster is not None:
             self.postmaster.close()
             self.postmaster = None
@@ -256,36 +308,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _spawn(command: list[str], environment: dict[str, str], log: Path) -> int:
-    """Start a process that inherits nothing of ours but three descriptors; it outlives us.
-
-    Not by :mod:`subprocess`: its objects warn about, and asyncio's kill, what they leave running.
-    """
-    inherited = [
-        fd
-        for fd in (int(entry.name) for entry in Path("/proc/self/fd").iterdir())
-        if fd > 2 and _is_inheritable(fd)  # noqa: PLR2004 - the three standard ones
-    ]
-    return os.posix_spawn(
-        command[0],
-        command,
-        environment,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-            *((os.POSIX_SPAWN_CLOSE, fd) for fd in inherited),
-        ],
-        setsid=True,
-        setsigmask=(),
-        setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
-    )
-
-
-def _is_inheritable(fd: int) -> bool:
-    try:
-        return not fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
-    except OSError:
-        return False

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from common.errors import InvalidSpec
-from keeper.disk import Owner, give
+from common.runtime.disk import Owner, give
 
 SOCKET_PATH_LIMIT_BYTES: Final = 107
 """Linux's limit for the path of a Unix socket."""

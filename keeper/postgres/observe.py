@@ -1,8 +1,9 @@
-"""Looking at a running server: everything that a report or a decision needs, in two round trips."""
+"""Looking at a running server: everything that a report or a decision needs, in one round trip or two."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -48,12 +49,20 @@ SELECT json_build_object(
 """
 
 
+LOG_LOOKED_AT_EVERY_S: Final = 10.0
+"""How often PostgreSQL's log is looked at whether it has grown too long."""
+
+
 class Observer:
     """Looks at one server; remembers between looks when its WAL receiver was last heard."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
+        self._query: Final = _query()
+        self._log_seen_at = -math.inf
+        self._replaying: tuple[str, str, int] | None = None
         self._heard: tuple[str | None, float] = (None, 0.0)
+        self._conninfo: tuple[str, Mapping[str, Any]] = ("", {})
         self._histories: dict[int, tuple[Switch, ...]] = {}
 
     async def observe(self) -> Observation:
@@ -63,15 +72,10 @@ class Observer:
         """
         instance = self._instance
         start_id = instance.running.start_id
-        await asyncio.to_thread(trim_log, instance.layout.log)
-        query = sql.SQL(_SQL).format(
-            own=APPLICATION_NAME,
-            ours=sorted(OURS),
-            auto=f"%/{AUTO_FILE}",
-        )
-        seen: Mapping[str, Any] = await instance.sql.value(query)
+        await self._look_at_log()
+        seen: Mapping[str, Any] = await instance.sql.value(self._query)
         if seen["in_recovery"]:
-            timeline = int((await instance.sql.rows("IDENTIFY_SYSTEM", replication=True))[0][1])
+            timeline = await self._replayed_timeline(start_id, seen["lsn"])
         else:
             timeline = int(seen["wal_file"][:8], 16)
         if instance.start_id != start_id:
@@ -97,6 +101,26 @@ class Observer:
             pending_restart=tuple(sorted(seen["pending"])),
         )
 
+    async def _look_at_log(self) -> None:
+        now = self._instance.clock.monotonic()
+        if now - self._log_seen_at >= LOG_LOOKED_AT_EVERY_S:
+            self._log_seen_at = now
+            await asyncio.to_thread(trim_log, self._instance.layout.log)
+
+    async def _replayed_timeline(self, start_id: str, replayed: str | None) -> int:
+        """The timeline that replay has come to, which SQL does not tell.
+
+        PostgreSQL moves it together with the replay position, under one lock (``lastReplayedTLI`` in
+        xlogrecovery.c), and within a start that position never goes back: the timeline is asked for
+        again only when the position has moved.
+        """
+        known = self._replaying
+        if known is not None and known[:2] == (start_id, replayed):
+            return known[2]
+        timeline = int((await self._instance.sql.rows("IDENTIFY_SYSTEM", replication=True))[0][1])
+        self._replaying = (start_id, replayed, timeline) if replayed is not None else None
+        return timeline
+
     async def _history(self, timeline: int) -> tuple[Switch, ...]:
         """The history of a timeline; it never changes once the timeline is in use."""
         if timeline not in self._histories:
@@ -112,7 +136,9 @@ class Observer:
         now = self._instance.clock.monotonic()
         if seen["heard"] != self._heard[0]:
             self._heard = (seen["heard"], now)
-        wanted = conninfo_to_dict(conninfo)
+        if conninfo != self._conninfo[0]:
+            self._conninfo = (conninfo, conninfo_to_dict(conninfo))
+        wanted = self._conninfo[1]
         return Receiver(
             status=seen["status"],
             slot=seen["slot"] or "",
@@ -120,6 +146,11 @@ class Observer:
             port=int(wanted.get("port") or seen["port"] or 0),
             silent_s=now - self._heard[1],
         )
+
+
+def _query() -> str:
+    """The statement as text, composed once: it is sent each second."""
+    return sql.SQL(_SQL).format(own=APPLICATION_NAME, ours=sorted(OURS), auto=f"%/{AUTO_FILE}").as_string()
 
 
 def _sender(seen: Mapping[str, Any]) -> WalSender:

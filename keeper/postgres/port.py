@@ -5,8 +5,8 @@
 :class:`~common.errors.PostgresUnavailable` when PostgreSQL, or one of its programs, failed or did
 not answer in time; every call may then be made again, and starts from what is true by then.
 
-Calls are made one after the other; ``observe``, ``probe``, ``confirm`` and the waits may run beside
-any of them.
+Calls are made one after the other; ``observe``, ``probe``, ``confirm``, the questions to the disks and
+the waits may run beside any of them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from keeper.postgres.values import (
     ControlData,
     DataKind,
     DataState,
+    DiskPlace,
     FinalPosition,
-    Identity,
     Killed,
     Observation,
     Promoted,
     PromotionOrder,
     Receiver,
+    Room,
     Slot,
     Source,
     StopMode,
@@ -41,14 +42,15 @@ __all__ = [
     "ControlData",
     "DataKind",
     "DataState",
+    "DiskPlace",
     "FinalPosition",
-    "Identity",
     "Killed",
     "Observation",
     "Postgres",
     "Promoted",
     "PromotionOrder",
     "Receiver",
+    "Room",
     "Slot",
     "Source",
     "StopMode",
@@ -121,7 +123,10 @@ class Postgres(Protocol):
     # Processes.
 
     async def adopt(self) -> str | None:
-        """Take over a postmaster that already runs on our data directory; its start id, or None."""
+        """Take over a postmaster that already runs on our data directory; its start id, or None.
+
+        Raises UnsafeOperation when it runs at another port than this keeper was given.
+        """
 
     async def start(
         self, spec: PostgresSpec, *, source: Source | None = None, writable: SyncSetting | None = None
@@ -153,8 +158,31 @@ class Postgres(Protocol):
         """Make it *down* (protocol, section 1).
 
         The postmaster first, then every process of the data directory until none is found and nobody
-        is attached to its shared memory.
+        is attached to its shared memory. A directory that was moved away is followed, if ``why_lost``
+        has looked before.
         """
+
+    async def why_lost(self) -> str:
+        """Why the running PostgreSQL does not stand on the data directory any more; empty while it does.
+
+        It was removed, moved away, or exchanged for another. Cheap enough for once a second; PostgreSQL
+        itself looks once a minute, and does not notice a move at all.
+        """
+
+    async def set_remains_aside(self) -> None:
+        """Move a directory without control file, as an interrupted removal leaves it, to ``data.old``."""
+
+    # Its disks. These may hang for as long as a disk does, each in a thread of its own: callers do not
+    # wait for them in a loop that must go on, and make no second call while one is under way.
+
+    async def write_through(self, place: DiskPlace) -> None:
+        """Write a few bytes to a disk of the running server and have them there; raises OSError.
+
+        Nothing is done for ``wal`` on the disk of the data, nor before ``why_lost`` has looked.
+        """
+
+    async def room(self) -> tuple[Room, ...]:
+        """Say what is free on each disk; raises OSError."""
 
     # A running server.
 
@@ -162,7 +190,10 @@ class Postgres(Protocol):
         """Look at everything that a report or a decision needs; cheap enough for once a second."""
 
     async def probe(self, timeout_s: float) -> None:
-        """Run ``SELECT 1`` over a new connection of the superuser."""
+        """Run ``SELECT 1`` over a new connection of the superuser, for whom some are reserved.
+
+        Raises PostgresSilent when there was no answer at all; any other error is one.
+        """
 
     async def configure(self, spec: PostgresSpec) -> tuple[str, ...]:
         """Make the operator's parameters and access rules those of the spec, and reload.
@@ -189,6 +220,9 @@ class Postgres(Protocol):
         With ``drop_others`` slots of our naming scheme that are not wanted go, active ones excepted;
         slots of anybody else are never touched. On a primary the positions are not used.
         """
+
+    async def oldest_wal(self) -> Lsn:
+        """Where the WAL begins that is still there: whose own ends before it can follow no more."""
 
     async def promote(self, order: PromotionOrder, timeout_s: float) -> Promoted:
         """Promote, to the letter of the order (protocol 5, step 3). The caller has recorded that it begins.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from common.errors import InvalidSpec, PostgresUnavailable
-from keeper.disk import Owner
+from common.runtime.disk import Owner
 
 NEEDED: Final = ("postgres", "initdb", "pg_basebackup", "pg_rewind", "pg_controldata")
 OLDEST, NEWEST = 14, 18

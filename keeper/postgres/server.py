@@ -5,26 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 
-from common.errors import InvalidSpec, PostgresUnavailable
+from common.errors import InvalidSpec, PostgresUnavailable, UnsafeOperation
 from common.model.spec import PostgresSpec
 from common.model.wal import Lsn
+from common.runtime.apart import apart
 from common.runtime.clock import Clock
-from keeper.postgres import clone, follow, promote, roles, seal, slots, sync
+from keeper.postgres import clone, disks, follow, promote, roles, seal, slots, sync
 from keeper.postgres.config_files import MAIN_FILE
 from keeper.postgres.instance import Instance, PostgresSettings
 from keeper.postgres.observe import Observer
 from keeper.postgres.port import (
     NOBODY,
     DataState,
+    DiskPlace,
     FinalPosition,
     Killed,
     Observation,
     Promoted,
     PromotionOrder,
+    Room,
     Source,
     StopMode,
     SyncSetting,
 )
+from keeper.processes import postmaster_port
 
 
 class PostgresServer:
@@ -80,7 +84,14 @@ class PostgresServer:
 
     async def adopt(self) -> str | None:
         """See the port."""
-        return self._instance.adopt()
+        start_id, wanted = self._instance.adopt(), self._instance.settings.port
+        running = postmaster_port(self._instance.layout.data)
+        if start_id is not None and running not in {None, wanted}:
+            raise UnsafeOperation(
+                f"port = {wanted}: PostgreSQL of this directory runs at port {running}, where clients are. "
+                f"Give this keeper --port {running}, or stop PostgreSQL before another port is taken"
+            )
+        return start_id
 
     async def start(
         self, spec: PostgresSpec, *, source: Source | None = None, writable: SyncSetting | None = None
@@ -143,6 +154,28 @@ class PostgresServer:
         """See the port."""
         return await self._instance.kill()
 
+    async def why_lost(self) -> str:
+        """See the port."""
+        return await self._instance.why_lost()
+
+    async def set_remains_aside(self) -> None:
+        """See the port."""
+        await self._instance.directory.set_remains_aside()
+
+    # Its disks.
+
+    async def write_through(self, place: DiskPlace) -> None:
+        """See the port."""
+        instance, works_in = self._instance, self._instance.works_in
+        if works_in is not None:
+            data, owner = instance.layout.data, instance.programs.owner
+            await apart(lambda: disks.write_through(data, place, works_in, owner))
+
+    async def room(self) -> tuple[Room, ...]:
+        """See the port."""
+        layout = self._instance.layout
+        return await apart(lambda: disks.rooms(layout))
+
     # A running server.
 
     async def observe(self) -> Observation:
@@ -158,6 +191,8 @@ class PostgresServer:
         """See the port."""
         instance = self._instance
         files, data = instance.files, instance.layout.data
+        if await files.undo_alter_system(data):
+            instance.reload()  # before anything of the spec can be refused: it may be the sync setting
         await self._configure_access(spec)
         await files.write_parameters(data, spec)
         if await instance.sql.value("SELECT pg_is_in_recovery()"):
@@ -192,6 +227,10 @@ class PostgresServer:
     async def keep_slots(self, wanted: Mapping[str, Lsn], *, drop_others: bool) -> None:
         """See the port."""
         await slots.keep_slots(self._instance, wanted, drop_others=drop_others)
+
+    async def oldest_wal(self) -> Lsn:
+        """See the port."""
+        return await slots.oldest_wal(self._instance)
 
     async def promote(self, order: PromotionOrder, timeout_s: float) -> Promoted:
         """See the port."""

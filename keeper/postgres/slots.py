@@ -17,6 +17,11 @@ LIST: Final = """
 SELECT slot_name, restart_lsn, wal_status, active FROM pg_replication_slots WHERE slot_type = 'physical'
 """
 
+_OLDEST: Final = """
+SELECT min(substr(name, 9)), (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size')
+  FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'
+"""
+
 
 async def copy_slots(instance: Instance, term: int) -> tuple[str, ...]:
     """Copy, for each life of a member, its newest older slot to its name in ``term``."""
@@ -67,6 +72,14 @@ async def keep_slots(instance: Instance, wanted: Mapping[str, Lsn], *, drop_othe
         for name, slot in slots.items():
             if name not in wanted and parse_standby_name(name) is not None and not slot.active:
                 await _drop(instance, name)
+
+
+async def oldest_wal(instance: Instance) -> Lsn:
+    """Where the oldest segment begins; a file is named by timeline, then by its place in 4 GB."""
+    row = (await instance.sql.rows(_OLDEST))[0]
+    segment_bytes = int(row[1])
+    high, low = int(row[0][:8], 16), int(row[0][8:], 16)
+    return Lsn((high << 32) + low * segment_bytes)
 
 
 async def list_slots(instance: Instance) -> list[Slot]:

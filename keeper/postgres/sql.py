@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -18,7 +19,7 @@ import psycopg
 from psycopg.abc import Query
 from psycopg.conninfo import make_conninfo
 
-from common.errors import PostgresUnavailable
+from common.errors import PostgresSilent, PostgresUnavailable
 from keeper.postgres.layout import Layout
 
 Row = tuple[Any, ...]
@@ -58,8 +59,8 @@ class Session:
     async def rows(self, query: Query, *, timeout_s: float = STATEMENT_LIMIT_S) -> list[Row]:
         """Run one statement and return its rows.
 
-        Raises PostgresUnavailable on any error, and when the deadline passes: the connection is then
-        cut rather than asked to cancel, since a server that hangs would not answer that either.
+        Raises PostgresUnavailable on any error, PostgresSilent when the deadline passes: the connection
+        is then cut rather than asked to cancel, since a server that hangs would not answer that either.
         """
         task = asyncio.ensure_future(self._run(query))
         task.add_done_callback(_retrieve)
@@ -71,7 +72,7 @@ class Session:
             raise
         if not done:
             await self._cut_short()
-            raise PostgresUnavailable(f"PostgreSQL did not answer within {timeout_s:g} s")
+            raise PostgresSilent(f"PostgreSQL did not answer within {timeout_s:g} s")
         try:
             return task.result()
         except psycopg.Error as error:
@@ -182,7 +183,9 @@ class Sql:
                     target, autocommit=True, prepare_threshold=None
                 )
         except TimeoutError as error:
-            raise PostgresUnavailable(f"PostgreSQL took no connection within {timeout_s:g} s") from error
+            raise PostgresSilent(f"PostgreSQL took no connection within {timeout_s:g} s") from error
         except psycopg.Error as error:
+            if os.strerror(errno.EAGAIN) in str(error):  # more wait to be accepted than the socket takes
+                raise PostgresSilent(f"PostgreSQL takes no connection: {_text(error)}") from error
             raise PostgresUnavailable(f"PostgreSQL takes no connection: {_text(error)}") from error
         return Session(connection)

@@ -16,6 +16,19 @@ WorkKind = Literal["initdb", "clone", "swap", "rewind"]
 
 StopMode = Literal["fast", "immediate"]
 
+DiskPlace = Literal["data", "wal"]
+"""Where a server writes; the two may lie on one disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much of a disk is free for PostgreSQL's user."""
+
+    place: DiskPlace
+    path: str
+    free_bytes: int
+    size_bytes: int
+
 
 @dataclass(frozen=True, slots=True)
 class SyncSetting:
@@ -60,8 +73,8 @@ class ControlData:
 class DataState:
     """The data directory as it lies on disk.
 
-    ``marker``: the incarnation it says it is; :func:`keeper.postgres.data.settle_identity` compares it
-    with the one that the keeper has kept. ``unfinished``: work that began and never ended; after a
+    ``marker``: the incarnation it says it is; :func:`keeper.postgres.data.why_another_life` compares
+    it with the one that the keeper has kept. ``unfinished``: work that began and never ended; after a
     ``rewind`` the directory is unusable.
     ``greatest_timeline``: of any real history file in it, or of its control data.
     """
@@ -73,14 +86,6 @@ class DataState:
     control: ControlData | None = None
     greatest_timeline: int = 0
     old_directory_kept: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Which life a data directory is in; ``why_new`` is empty unless directory and keeper disagree."""
-
-    incarnation: str
-    why_new: str = ""
 
 
 @dataclass(frozen=True, slots=True)
