@@ -16,7 +16,7 @@ def routes(service: SentinelService) -> tuple[web.RouteDef, ...]:
     async def status(_: web.Request) -> web.Response:
         documents = service.documents()
         leadership = service.leadership()
-        said = documents.said
+        said = documents.reasons
         return json_response(
             {
                 "report": json.loads(service.report(documents, leadership).to_bytes()),

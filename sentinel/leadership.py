@@ -65,7 +65,8 @@ class LeaderWriter:
     ) -> int:
         """Write a view and its event in one transaction; return the store's revision.
 
-        Raises Conflict when the leader or the view is not the one that the decision was made from:
+        Raises Conflict when the leader or the view is not the one that the decision was made from, or a
+        keeper is there that must have gone:
         the caller reads again. Raises UnknownOutcome when the answer was lost: likewise.
         """
         view = change.view
@@ -89,16 +90,17 @@ class LeaderWriter:
         ]
         if view.generation > HISTORY_LIMIT:
             writes.append(Delete(self._keys.event(view.generation - HISTORY_LIMIT)))
-        outcome = await self._store.transact(
-            [
-                Compare(self._keys.leader, "create_revision", token),
-                Compare(self._keys.view, "mod_revision", view_revision),
-            ],
-            writes,
-        )
+        compares = [
+            Compare(self._keys.leader, "create_revision", token),
+            Compare(self._keys.view, "mod_revision", view_revision),
+        ]
+        if change.only_without is not None:
+            compares.append(Compare(self._keys.keeper(change.only_without), "create_revision", 0))
+        outcome = await self._store.transact(compares, writes)
         if not outcome.succeeded:
             raise Conflict(
                 f"generation {view.generation} was not written: the leader or the view is another by now"
+                + (f", or the keeper of {change.only_without} is back" if change.only_without else "")
             )
         return outcome.revision
 

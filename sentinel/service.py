@@ -7,30 +7,43 @@ is there at the moment they take over.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from common.errors import Conflict, InvariantViolated, StoreUnavailable, UnknownOutcome
+from common.errors import Conflict, InvariantViolated, LeaseExpired, StoreUnavailable, UnknownOutcome
 from common.model.keys import Keys
-from common.model.reasons import Reason, ReasonsDocument, worst_first
+from common.model.reasons import ReasonsDocument, worst_first
 from common.model.reports import SentinelReport
+from common.model.spec import ClusterSpec
+from common.model.view import ClusterView
 from common.runtime.clock import Clock
 from common.runtime.probe import PROBE_PERIOD_S
+from common.status.documents import DocumentReader, Documents
 from common.store.mirror import Mirror
 from common.store.publisher import Publisher
 from common.store.session import Session
 from common.store.signal import Signal
-from sentinel.cluster import DocumentReader, Documents
-from sentinel.decide.conditions import current_conditions
+from sentinel.decide.conditions import current_conditions, outlasts_gaps
 from sentinel.decide.core import decide
-from sentinel.decide.observed import Change, Decision, Observed
+from sentinel.decide.lease import remember_primary
+from sentinel.decide.observed import Change, Decision, Observed, PrimarySeen
+from sentinel.fencing.duty import FenceDuty
 from sentinel.leadership import Leadership, LeaderWriter, read_leadership
 from sentinel.prober import PrimaryProbe
+from sentinel.services import around_postgresql, can_be_decided
+from sentinel.standing import Standing
 from sentinel.stopwatch import Holding, PhaseTimes
 
 TICK_S = 0.5
-"""How often a leader looks at durations when nothing else happens."""
+"""How often a leader looks at durations while it counts one, or has just written."""
+
+REST_TICK_S = 1.0
+"""How often a leader looks when nothing happens and nothing is counted: only a change can matter then."""
+
+RESTS_AFTER_S = 2.0
+"""How long a leader must have written nothing before it rests."""
 
 FOLLOWER_TICK_S = 1.0
 """How often a follower looks at all: often enough to know since when conditions hold."""
@@ -63,6 +76,8 @@ class SentinelService:
         probe: PrimaryProbe,
         store_id: str,
         beat: Callable[[], None],
+        fencing: FenceDuty | None = None,
+        standing: Standing | None = None,
     ) -> None:
         self._uid = uid
         self._site = site
@@ -71,15 +86,18 @@ class SentinelService:
         self._keys = keys
         self._clock = clock
         self._mirror = mirror
+        self._standing = standing or Standing(uid, keys, mirror, clock)
         self._session = session
         self._publisher = publisher
         self._writer = writer
         self._probe = probe
         self._store_id = store_id
         self._beat = beat
+        self._fencing = fencing
         self._reader = DocumentReader(keys)
-        self._holding = Holding()
+        self._holding = Holding(outlasts_gaps)
         self._phases = PhaseTimes()
+        self._last_seen: PrimarySeen | None = None
         self._wake = Signal(clock)
         self._led = False
         self._said: ReasonsDocument | None = None
@@ -88,11 +106,14 @@ class SentinelService:
 
     def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What must run, each for ever."""
-        return (self._run(), self._watch_store(), self._probe.run(self._wake.notify))
+        probing = self._probe.run(self._wake.notify)
+        return (self._run(), self._watch_store(), probing, *self._standing.loops())
 
     async def _watch_store(self) -> None:
         while True:
             seen = self._mirror.version
+            if not self._mirror.synced:
+                self._holding.lose_sight()
             self._wake.notify()
             await self._mirror.wait_changed(60.0, since=seen)
 
@@ -116,13 +137,19 @@ class SentinelService:
 
     async def _wait(self, seen: int) -> None:
         """A leader looks at every change; a follower only now and then, and when nobody leads any more."""
-        limit = self._clock.monotonic() + (TICK_S if self._led else FOLLOWER_TICK_S)
+        limit = self._clock.monotonic() + self._tick_s()
         while (left_s := limit - self._clock.monotonic()) > 0:
             await self._wake.wait(left_s, since=seen)
             seen = self._wake.version
             leadership = self.leadership()
             if leadership.is_ours or not leadership.leader_uid:
                 return
+
+    def _tick_s(self) -> float:
+        if not self._led:
+            return FOLLOWER_TICK_S
+        rests = self._clock.monotonic() - self._quiet_since > RESTS_AFTER_S
+        return REST_TICK_S if rests and not self._holding.counts else TICK_S
 
     async def _pass(self) -> bool:
         """Look, decide, and write one change if this sentinel leads; return whether it wrote."""
@@ -134,19 +161,27 @@ class SentinelService:
             await self._campaign(self._session.lease_id)
             return False
         self._note_leadership(leadership)
+        if self._mirror.went_backwards:
+            self._last_written = 0  # what was written last is not there any more
         if self._mirror.revision < self._last_written:
             return False
-        observed = self._observe(documents)
-        if observed is None:
-            return False
-        decision = self._decide(observed, documents)
+        decision = self._decide(documents)
         if not leadership.is_ours:
             return False
+        self._fence(decision, documents)
         await self._write_reasons(decision, documents, leadership)
-        if decision.change is None or documents.view_is_malformed:
+        if decision.change is None:
             return False
         await self._write(decision.change, documents, leadership)
         return True
+
+    def _fence(self, decision: Decision, documents: Documents) -> None:
+        """Have the fence agent at work that the decision asks for, beside the decisions to come."""
+        if self._fencing is not None and documents.spec is not None:
+            well = {uid for uid, report in documents.keepers.items() if not report.hanging}
+            self._fencing.serve(
+                decision.fence, documents.view, documents.spec, well=well, changed=self._wake.notify
+            )
 
     def leadership(self) -> Leadership:
         """Who leads, by this sentinel's image."""
@@ -157,49 +192,55 @@ class SentinelService:
         return self._reader.read(self._mirror.items)
 
     async def _campaign(self, lease_id: int) -> None:
-        if await self._writer.campaign(lease_id):
+        try:
+            won = await self._writer.campaign(lease_id)
+        except LeaseExpired:
+            self._session.report_expired(lease_id)
+            return
+        if won:
             await self._writer.write_store_id(self._store_id)
 
     def _note_leadership(self, leadership: Leadership) -> None:
         if leadership.is_ours != self._led:
             self._led = leadership.is_ours
             self._said = None
+            if self._fencing is not None and not self._led:
+                self._fencing.give_up()
             _log.info(
                 "leads" if self._led else "follows", leader=leadership.leader_uid, token=leadership.token
             )
 
-    def _observe(self, documents: Documents) -> Observed | None:
-        """The cluster as one value; None while there is no spec, so that there is nothing to decide."""
-        if documents.spec is None:
-            return None
-        observed = Observed(
+    def _observe(self, documents: Documents, spec: ClusterSpec) -> Observed:
+        """The cluster as one value, and for how long its conditions have held."""
+        now = Observed(
             cluster=self._keys.cluster,
-            spec=documents.spec,
+            spec=spec,
             view=documents.view,
             keepers=documents.keepers,
             reaches_primary=self._probe.reaches,
+            fenced=self._fencing.done if self._fencing is not None else frozenset(),
+            continue_in_term=documents.go_on.term if documents.go_on is not None else 0,
         )
-        held = self._holding.observe(current_conditions(observed), self._clock.monotonic())
-        return Observed(
-            cluster=observed.cluster,
-            spec=observed.spec,
-            view=observed.view,
-            keepers=observed.keepers,
-            reaches_primary=observed.reaches_primary,
-            held_s=held,
-        )
+        self._last_seen = remember_primary(self._last_seen, now)
+        held_s = self._holding.observe(current_conditions(now), self._clock.monotonic())
+        return replace(now, held_s=held_s, last_seen=self._last_seen)
 
-    def _decide(self, observed: Observed, documents: Documents) -> Decision:
-        decision = decide(observed)
-        change = decision.change
-        if change is not None and observed.view is not None:
-            view = observed.view
-            if change.view.generation != view.generation + 1 or change.view.term < view.term:
-                raise InvariantViolated(
-                    f"I1: generation {view.generation} term {view.term} would become "
-                    f"generation {change.view.generation} term {change.view.term}"
-                )
-        return Decision(change, worst_first((*decision.reasons, *documents.problems, *_services(documents))))
+    def _decide(self, documents: Documents) -> Decision:
+        """What to do, and every reason; nothing while what it must be decided from cannot be read."""
+        around = around_postgresql(documents)
+        instead = self._standing.judge(documents)
+        if instead is not None:
+            self._holding.lose_sight()
+            return replace(instead, reasons=worst_first((*instead.reasons, *around)))
+        if documents.spec is None or not can_be_decided(documents):
+            self._holding.lose_sight()
+            return Decision(None, worst_first(around))
+        decision = decide(self._observe(documents, documents.spec))
+        change, view = decision.change, documents.view
+        if change is not None and view is not None:
+            _check_growth(view, change.view)
+        fencing = self._fencing.reasons if self._fencing is not None else ()
+        return replace(decision, reasons=worst_first((*decision.reasons, *around, *fencing)))
 
     async def _write(self, change: Change, documents: Documents, leadership: Leadership) -> None:
         phases = self._phases.phases_ms(change.kind, self._clock.monotonic())
@@ -239,7 +280,7 @@ class SentinelService:
         now = self._clock.monotonic()
         if decision.change is not None:
             self._quiet_since = now
-        if document == (self._said or documents.said) or now - self._quiet_since < REASONS_AFTER_S:
+        if document == (self._said or documents.reasons) or now - self._quiet_since < REASONS_AFTER_S:
             return
         await self._writer.write_reasons(document, token=leadership.token)
         self._said, self._quiet_since = document, now
@@ -257,34 +298,20 @@ class SentinelService:
             leader=leadership.is_ours,
             generation=documents.view.generation if documents.view else 0,
             reaches_primary=self._probe.reaches,
+            store=self._standing.memory,
         )
 
     def _publish(self, documents: Documents, leadership: Leadership) -> None:
         report = self.report(documents, leadership)
-        acts_on = (report.leader, report.reaches_primary, report.api_url)
+        suspended = self._standing.memory.suspended
+        acts_on = (report.leader, report.reaches_primary, report.api_url, suspended)
         self._publisher.offer(report.to_bytes(), acts_on=acts_on)
 
 
-def _services(documents: Documents) -> tuple[Reason, ...]:
-    """What is amiss with the services around PostgreSQL."""
-    found = []
-    if len(documents.sentinels) < 2:  # noqa: PLR2004 - the smallest number that survives a loss
-        found.append(
-            Reason(
-                code="single_sentinel",
-                severity="warning",
-                text="only one sentinel has a live report: if it dies, nothing fails over",
-                fix="start pgha-sentinel on another site",
-            )
+def _check_growth(view: ClusterView, following: ClusterView) -> None:
+    """I1: generations grow by one, terms never fall."""
+    if following.generation != view.generation + 1 or following.term < view.term:
+        raise InvariantViolated(
+            f"I1: generation {view.generation} term {view.term} would become "
+            f"generation {following.generation} term {following.term}"
         )
-    if not documents.proxies:
-        found.append(
-            Reason(
-                code="no_proxy",
-                severity="warning",
-                text="no proxy has a live report",
-                fix="start pgha-proxy beside the clients",
-            )
-        )
-    found += [reason for report in documents.proxies.values() for reason in report.reasons]
-    return tuple(found)

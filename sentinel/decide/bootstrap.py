@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from common.model.reasons import Reason
 from common.model.reports import KeeperReport
-from common.model.view import ClusterView, LineageEntry, Member, Primary, SyncSet, SyncState
+from common.model.view import ClusterView, LineageEntry, Primary, SyncSet, SyncState
 from common.model.wal import ZERO
 from sentinel.decide import conditions
+from sentinel.decide.joining import member_of, why_not_join
 from sentinel.decide.observed import Change, Decision, Observed, next_view
 
 INITIALIZE_TIMEOUT_S = 60.0
 """How long one keeper may take to create the first data directory before another is asked."""
-
-
-def member_of(report: KeeperReport) -> Member:
-    """The view's entry for a keeper as it reports itself."""
-    return Member(
-        uid=report.uid,
-        site=report.site,
-        host=report.host,
-        port=report.port,
-        incarnation=report.incarnation,
-    )
 
 
 def begin(observed: Observed) -> Decision:
@@ -37,24 +27,21 @@ def begin(observed: Observed) -> Decision:
                     subject=with_data[0],
                     text=f"the store holds no view of cluster {observed.cluster}, "
                     f"but {', '.join(with_data)} already hold data: nothing is created over existing data",
-                    fix="restore the store from its backup, or give the keepers empty directories",
+                    fix="restore the store from its backup; only if nobody needs these data, give the "
+                    "keepers empty directories",
                 ),
             ),
         )
-    chosen = _first_to_ask(observed, other_than=None)
+    chosen, refusals = _first_to_ask(observed, other_than=None)
     if chosen is None:
-        return Decision(
-            None,
-            (
-                Reason(
-                    code="no_keepers",
-                    severity="critical",
-                    text=f"cluster {observed.cluster} has a spec but no keeper "
-                    "with a live report and an empty directory",
-                    fix="start pgha-keeper on the hosts that shall hold the data",
-                ),
-            ),
+        none = Reason(
+            code="no_keepers",
+            severity="critical",
+            text=f"cluster {observed.cluster} has a spec but no keeper with a live report "
+            "and an empty directory that may join it",
+            fix="start pgha-keeper on the hosts that shall hold the data",
         )
+        return Decision(None, (none, *refusals))
     view = ClusterView(
         cluster=observed.cluster,
         generation=1,
@@ -62,10 +49,10 @@ def begin(observed: Observed) -> Decision:
         phase="initializing",
         primary=Primary(uid=chosen.uid, timeline=1),
         members=(member_of(chosen),),
-        sync=SyncState(current=SyncSet(id=1, k=observed.spec.durability.acks)),
+        sync=SyncState(current=SyncSet(id=1, k=observed.spec.durability.wanted_acks)),
     )
     return Decision(
-        Change(view, "initializing", f"{chosen.uid} creates the first data directory", "no_view"), ()
+        Change(view, "initializing", f"{chosen.uid} creates the first data directory", "no_view"), refusals
     )
 
 
@@ -90,28 +77,22 @@ def complete(observed: Observed, view: ClusterView) -> Decision:
         text = f"{report.uid} has created cluster {report.system_identifier} and is its first primary"
         return Decision(Change(created, "primary_named", text, "initialized", new_primary=report.uid), ())
     late = observed.held(conditions.initializing(named.uid), INITIALIZE_TIMEOUT_S)
-    other = _first_to_ask(observed, other_than=named.uid)
+    other, refusals = _first_to_ask(observed, other_than=named.uid)
     if other is not None and (late or report is None):
         moved = next_view(view, primary=Primary(uid=other.uid, timeline=1), members=(member_of(other),))
         why = "did not finish in time" if late else "has no live report"
         text = f"{other.uid} creates the first data directory: {named.uid} {why}"
-        return Decision(Change(moved, "initializing", text, "initializer_gone"), ())
-    return Decision(
-        None,
-        (
-            Reason(
-                code="initializing",
-                severity="critical",
-                subject=named.uid,
-                text=f"{named.uid} is creating the first data directory"
-                if report
-                else f"{named.uid} shall create the first data directory but has no live report",
-                fix=""
-                if report
-                else f"start the keeper of {named.uid}, or another one with an empty directory",
-            ),
-        ),
+        return Decision(Change(moved, "initializing", text, "initializer_gone"), refusals)
+    waiting = Reason(
+        code="initializing",
+        severity="critical",
+        subject=named.uid,
+        text=f"{named.uid} is creating the first data directory"
+        if report
+        else f"{named.uid} shall create the first data directory but has no live report",
+        fix="" if report else f"start the keeper of {named.uid}, or another one with an empty directory",
     )
+    return Decision(None, (waiting, *refusals))
 
 
 def _has_created(report: KeeperReport) -> bool:
@@ -120,18 +101,24 @@ def _has_created(report: KeeperReport) -> bool:
     return promotion is not None and promotion.finished and promotion.incarnation == report.incarnation
 
 
-def _first_to_ask(observed: Observed, other_than: str | None) -> KeeperReport | None:
-    """The keeper without data to ask first: the greatest priority, then the first uid.
+def _first_to_ask(
+    observed: Observed, other_than: str | None
+) -> tuple[KeeperReport | None, tuple[Reason, ...]]:
+    """The keeper without data to ask first: the greatest priority, then the first uid; and who may not be.
 
     One that is ``failed`` has a directory that it may not touch.
     """
-    candidates = [
-        report
-        for uid, report in observed.keepers.items()
-        if uid != other_than and report.system_identifier is None and report.state != "failed"
-    ]
+    candidates, refusals = [], []
+    for uid, report in sorted(observed.keepers.items()):
+        if uid == other_than or report.system_identifier is not None:
+            continue
+        refusal = why_not_join(observed.spec, report)
+        if refusal is not None:
+            refusals.append(refusal)
+        elif report.state != "failed":
+            candidates.append(report)
     candidates.sort(key=lambda r: (observed.spec.member(r.uid).no_failover, -_priority(observed, r), r.uid))
-    return candidates[0] if candidates else None
+    return (candidates[0] if candidates else None), tuple(refusals)
 
 
 def _priority(observed: Observed, report: KeeperReport) -> int:

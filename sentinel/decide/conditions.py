@@ -8,6 +8,7 @@ from __future__ import annotations
 from common.model.view import ClusterView, SyncMember
 from sentinel.decide.durability import allowed_members
 from sentinel.decide.observed import Observed
+from sentinel.decide.standbys import standbys_apart, starving
 
 
 def sealing(term: int) -> str:
@@ -20,6 +21,16 @@ def promoting(term: int) -> str:
     return f"promoting:{term}"
 
 
+def named(term: int) -> str:
+    """Somebody is named primary, confirmed or not, in a term that follows damped failovers."""
+    return f"named:{term}"
+
+
+def running(term: int) -> str:
+    """The route has been set, in a term that follows damped failovers."""
+    return f"running:{term}"
+
+
 def initializing(uid: str) -> str:
     """A keeper is asked to create the first data directory."""
     return f"initializing:{uid}"
@@ -30,9 +41,41 @@ def keeper_gone(uid: str) -> str:
     return f"keeper_gone:{uid}"
 
 
+def lease_over(uid: str) -> str:
+    """Nothing but its lease protects the commits of a primary, and its keeper has no live report.
+
+    Apart from :func:`keeper_gone`, since this one begins anew after a gap: the keeper may have come back and
+    gone again unseen, and the wait counts from its last lease.
+    """
+    return f"lease_over:{uid}"
+
+
+def wal_lost(uid: str, term: int) -> str:
+    """It is known what a primary of that term had beyond what its successor has."""
+    return f"wal_lost:{uid}:{term}"
+
+
+def outlasts_gaps(condition: str) -> bool:
+    """Whether a condition goes on counting after a time in which nobody saw the cluster.
+
+    ``remove_after`` is days, and each outage of the store, however short, would begin it anew.
+    """
+    return condition.startswith(keeper_gone(""))
+
+
 def not_streaming(member: SyncMember) -> str:
     """The primary's evidence says that this life of a member does not stream."""
     return f"not_streaming:{member.uid}:{member.incarnation}"
+
+
+def starved(member: SyncMember) -> str:
+    """The primary no longer has the WAL that this life of a member needs next."""
+    return f"starved:{member.uid}:{member.incarnation}"
+
+
+def apart(uid: str) -> str:
+    """A member whose keeper lives does not stream, on the primary's own evidence."""
+    return f"apart:{uid}"
 
 
 def pending(set_id: int) -> str:
@@ -54,10 +97,18 @@ def current_conditions(observed: Observed) -> frozenset[str]:
     if view is None:
         return frozenset()
     found = {keeper_gone(member.uid) for member in view.members if member.uid not in observed.keepers}
+    found |= {wal_lost(each.uid, each.term) for each in view.forsaken if each.lost_bytes}
+    under_lease = view.primary or view.old_primary if view.sync.lease_protects else None
+    if under_lease is not None and under_lease.uid not in observed.keepers:
+        found.add(lease_over(under_lease.uid))
     if view.phase == "sealing":
         found.add(sealing(view.term))
     if view.phase == "promoting":
         found.add(promoting(view.term))
+    if view.damped and view.primary is not None:
+        found.add(named(view.term))
+    if view.damped and view.phase == "running":
+        found.add(running(view.term))
     if view.phase == "initializing" and view.primary:
         found.add(initializing(view.primary.uid))
     return frozenset(found | _of_the_sync_set(observed, view))
@@ -68,6 +119,8 @@ def _of_the_sync_set(observed: Observed, view: ClusterView) -> set[str]:
     if report is None or not report.writable:
         return set()
     found = {pending(change.id) for change in view.sync.pending}
+    found |= {apart(report.uid) for report in standbys_apart(observed, view)}
+    found |= {starved(member) for member in starving(observed, view, report)}
     for each in view.sync.in_force:
         found |= {not_streaming(member) for member in each.members - observed.streaming}
     allowed = {member for member in observed.streaming if member.uid in allowed_members(observed)}

@@ -7,9 +7,9 @@ carries on from the view alone.
 
     no view          bootstrap.begin
     initializing     bootstrap.complete
-    sealing          failover.during_sealing     (choose, name), membership
-    promoting        detection, route_for, sync set, membership, timelines
-    running          detection, sync set, membership, timelines
+    sealing          note_fenced, failover.during_sealing     (choose, name), membership
+    promoting        detection, route_for, sync set, membership, rebuild, timelines
+    running          detection, sync set, membership, rebuild, timelines
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ from __future__ import annotations
 from common.model.reasons import Reason, worst_first
 from common.model.view import ClusterView
 from sentinel.decide import bootstrap, conditions
+from sentinel.decide.damping import calm, counted, hold_back
 from sentinel.decide.detection import judge_primary
 from sentinel.decide.failover import during_sealing, note_timelines, promoted
+from sentinel.decide.fence import note_fenced, whom_to_fence
+from sentinel.decide.losses import next_loss
 from sentinel.decide.membership import next_membership
 from sentinel.decide.observed import Decision, Observed
+from sentinel.decide.rebuilding import next_rebuild
 from sentinel.decide.routing import route_for
 from sentinel.decide.sealing import begin_sealing, standbys_suffice
 from sentinel.decide.sync_set import next_sync_set
@@ -30,7 +34,7 @@ def decide(observed: Observed) -> Decision:
     """Return the one change to make now, if any, and the reasons in force, worst first."""
     decision = _decide(observed)
     said = tuple(reason for report in observed.keepers.values() for reason in report.reasons)
-    return Decision(decision.change, worst_first((*decision.reasons, *said)))
+    return Decision(decision.change, worst_first((*decision.reasons, *said)), fence=whom_to_fence(observed))
 
 
 def _decide(observed: Observed) -> Decision:
@@ -46,6 +50,9 @@ def _decide(observed: Observed) -> Decision:
 
 def _sealing(observed: Observed, view: ClusterView) -> Decision:
     """Choose and name, else learn of new lives: a seal counts only by the life that the view names."""
+    fenced = note_fenced(observed, view)
+    if fenced.change is not None:
+        return fenced
     decision = during_sealing(observed, view)
     members = next_membership(observed, view)
     return Decision(decision.change or members.change, (*decision.reasons, *members.reasons))
@@ -54,10 +61,15 @@ def _sealing(observed: Observed, view: ClusterView) -> Decision:
 def _with_a_primary(observed: Observed, view: ClusterView) -> Decision:
     verdict = judge_primary(observed)
     reasons: list[Reason] = [verdict.reason] if verdict.reason else []
-    if verdict.kind in {"down", "lost"} and verdict.reason:
-        decision = begin_sealing(observed, verdict.reason)
-        return _with_membership_reasons(observed, view, decision)
-    questions = [next_sync_set, next_membership, note_timelines]
+    if verdict.kind in {"down", "hung", "lost"} and verdict.reason:
+        held_back = hold_back(observed, view, verdict)
+        if held_back is None:
+            decision = counted(begin_sealing(observed, verdict.reason), observed, view, verdict)
+            return _with_membership_reasons(observed, view, decision)
+        reasons.append(held_back)
+        fenced = note_fenced(observed, view)
+        return _with_membership_reasons(observed, view, Decision(fenced.change, tuple(reasons)))
+    questions = [next_sync_set, next_loss, next_membership, next_rebuild, note_timelines, note_fenced, calm]
     if view.phase == "promoting":
         silent = _silent_candidate(observed, view)
         if silent is not None:

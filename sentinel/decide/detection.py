@@ -23,11 +23,12 @@ class Verdict:
 
     ``well``     it serves, or is on its way to
     ``down``     its keeper says that no process of the data directory is left
+    ``hung``     its keeper says that it does not do what a server that lives does
     ``lost``     its keeper is gone, this sentinel cannot reach it, and neither can the standbys
     ``unclear``  the evidence does not suffice: nothing is done, and the reason says what is missing
     """
 
-    kind: Literal["well", "down", "lost", "unclear"]
+    kind: Literal["well", "down", "hung", "lost", "unclear"]
     reason: Reason | None = None
 
 
@@ -76,6 +77,17 @@ def _judge_by_report(view: ClusterView, primary: Primary, report: KeeperReport) 
                 f"term {view.term}",
             ),
         )
+    if report.writable and report.hanging:
+        return Verdict(
+            "hung",
+            Reason(
+                code="primary_hung",
+                severity="critical",
+                subject=primary.uid,
+                text=f"PostgreSQL of {primary.uid} hangs: {report.hanging}",
+                fix=f"see to the host and the disks of {primary.uid}",
+            ),
+        )
     return Verdict("well")
 
 
@@ -91,28 +103,22 @@ def _judge_without_keeper(observed: Observed, view: ClusterView, primary: Primar
         return Verdict("unclear", gone)
     if observed.reaches_primary is None:
         return Verdict("unclear", gone.model_copy(update={"text": f"{primary.uid} is being probed"}))
-    standbys = [
-        report
-        for uid, report in observed.keepers.items()
-        if uid != primary.uid
-        and view.member(uid)
-        and report.upstream is not None
-        and report.upstream.uid == primary.uid
-    ]
+    live = [report for uid, report in observed.keepers.items() if uid != primary.uid and view.member(uid)]
+    telling = [report for report in live if report.upstream and report.upstream.uid == primary.uid]
     hearing = {
         report.uid
-        for report in standbys
+        for report in telling
         if report.upstream and report.upstream.receiving and report.upstream.term == view.term
     }
     unreached = [
         report
-        for report in standbys
+        for report in telling
         if report.upstream and not report.upstream.reachable and report.uid not in hearing
     ]
     too_few_hear = any(
         len({member.uid for member in each.members} & hearing) < each.k for each in view.sync.in_force
     )
-    if (standbys and len(unreached) * 2 > len(standbys)) or (standbys and too_few_hear):
+    if len(unreached) * 2 > len(live) or (telling and too_few_hear):
         return Verdict(
             "lost",
             Reason(
@@ -120,7 +126,7 @@ def _judge_without_keeper(observed: Observed, view: ClusterView, primary: Primar
                 severity="critical",
                 subject=primary.uid,
                 text=f"the keeper of {primary.uid} has no live report, this sentinel cannot reach its "
-                f"PostgreSQL, {len(unreached)} of {len(standbys)} standbys cannot either, "
+                f"PostgreSQL, {len(unreached)} of {len(live)} standbys cannot either, "
                 f"{len(hearing)} hear WAL from it",
             ),
         )
@@ -132,8 +138,9 @@ def _judge_without_keeper(observed: Observed, view: ClusterView, primary: Primar
             subject=primary.uid,
             text=f"this sentinel cannot reach PostgreSQL of {primary.uid} and its keeper has no live report, "
             f"but {len(hearing)} standbys hear WAL from it"
-            if standbys
-            else f"the primary {primary.uid} cannot be reached, and no standby has a live report",
+            if telling
+            else f"the primary {primary.uid} cannot be reached, and no standby with a live report says "
+            "whether it reaches it",
             fix="bring the host of the primary, or standbys, back",
         ),
     )

@@ -36,11 +36,15 @@ def sync_set_of_the_sealed(
     """The members and ``k`` that a newly named primary begins with (protocol 5.3).
 
     ``sealed`` are the members with live leases whose data lie in the new lineage. ``degrade`` takes
-    members of the primary's own site where the others are too few, then asks for fewer of them, one at least.
+    members of the primary's own site where the others are too few, then asks for fewer of them. It asks for
+    nobody only where no other member lives: one that does is given ``degrade_after`` to stream.
     """
     durability = observed.spec.durability
+    if durability.mode == "async":
+        return frozenset(), 0
     others = frozenset(member for member in sealed if member.uid != primary_uid)
     wanted = frozenset(member for member in others if member.uid in allowed_members(observed, primary_uid))
     if len(wanted) >= durability.acks or durability.mode == "strict":
         return wanted, durability.acks
-    return others, max(1, min(durability.acks, len(others)))
+    least = 1 if others or observed.keepers.keys() - {primary_uid} else 0
+    return others, max(least, min(durability.acks, len(others)))

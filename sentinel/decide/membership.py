@@ -2,75 +2,14 @@
 
 from __future__ import annotations
 
-from common.model.names import member_name
 from common.model.reasons import Reason
 from common.model.reports import KeeperReport
-from common.model.spec import ClusterSpec
 from common.model.units import format_duration
 from common.model.view import ClusterView, Member, Route
 from sentinel.decide import conditions
-from sentinel.decide.bootstrap import member_of
 from sentinel.decide.failover import promoted
+from sentinel.decide.joining import member_of, why_not_join
 from sentinel.decide.observed import Change, Decision, Observed, next_view
-
-DEFAULT_SITE_LIMIT = 7
-"""Members of one site where the spec does not list sites."""
-
-
-def why_not_join(observed: Observed, view: ClusterView, report: KeeperReport) -> Reason | None:
-    """The reason for which a keeper may not become a member; None when it may."""
-    spec = observed.spec
-
-    def refused(code: str, text: str, fix: str) -> Reason:
-        return Reason(code=code, severity="warning", subject=report.uid, text=f"{report.uid} {text}", fix=fix)
-
-    name = member_name(report.uid)
-    alike = next((member for member in view.members if member_name(member.uid) == name), None)
-    if alike is not None:
-        return refused(
-            "name_taken",
-            f"cannot join: PostgreSQL would call it {name!r}, as it calls {alike.uid}",
-            "give one of the two keepers another uid",
-        )
-    if report.system_identifier not in {None, view.system_identifier}:
-        return refused(
-            "foreign_data",
-            f"holds data of another cluster: system identifier {report.system_identifier}, "
-            f"ours is {view.system_identifier}",
-            f"give {report.uid} an empty directory, or the name of its own cluster",
-        )
-    if report.state == "failed" and report.incarnation is None:
-        return refused(
-            "unusable_directory",
-            "cannot join: its directory holds something that it may not touch",
-            f"give {report.uid} an empty directory, and start its keeper again",
-        )
-    wanted = spec.member(report.uid).site
-    if wanted is not None and wanted != report.site:
-        return refused(
-            "wrong_site",
-            f"says that it stands on site {report.site}, but the spec says {wanted}",
-            "correct the keeper's --site or the spec",
-        )
-    if spec.sites and report.site not in {site.name for site in spec.sites}:
-        return refused(
-            "unknown_site",
-            f"stands on site {report.site!r}, which the spec does not list",
-            "add the site to the spec, or correct the keeper's --site",
-        )
-    limit = site_limit(spec, report.site)
-    if sum(member.site == report.site for member in view.members) >= limit:
-        return refused(
-            "site_full",
-            f"cannot join: site {report.site} has its {limit} members",
-            "raise max_members of the site in the spec",
-        )
-    return None
-
-
-def site_limit(spec: ClusterSpec, name: str) -> int:
-    """How many members one site may have."""
-    return next((site.max_members for site in spec.sites if site.name == name), DEFAULT_SITE_LIMIT)
 
 
 def next_membership(observed: Observed, view: ClusterView) -> Decision:
@@ -94,8 +33,9 @@ def next_membership(observed: Observed, view: ClusterView) -> Decision:
             reasons.append(_foreign_data(view, report))
     for uid in sorted(set(observed.keepers) - {member.uid for member in view.members}):
         report = observed.keepers[uid]
-        so_far = view.changed(members=tuple(members))
-        refusal = why_not_join(observed, so_far, report)
+        refusal = why_not_join(
+            observed.spec, report, members=members, system_identifier=view.system_identifier
+        )
         if refusal is not None:
             reasons.append(refusal)
             continue

@@ -11,8 +11,16 @@ from common.model.names import member_name
 from common.model.reasons import Reason
 from common.model.reports import KeeperReport
 from common.model.spec import ClusterSpec
-from common.model.view import ClusterView, Member, SyncMember
+from common.model.view import ClusterView, Fenced, LastReport, Member, Primary, SyncMember
 from common.model.wal import Lsn
+
+
+@dataclass(frozen=True, slots=True)
+class PrimarySeen:
+    """One life as primary, and what its keeper reported last of it."""
+
+    life: SyncMember
+    report: LastReport
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,10 @@ class Observed:
     ``keepers`` holds the reports whose lease lives, and nothing else. ``reaches_primary`` is this
     sentinel's own probe of the view's primary: None before its first answer. ``held_s`` tells how
     long each condition of :mod:`sentinel.decide.conditions` has been true without a break, in
-    seconds of this sentinel's clock.
+    seconds of this sentinel's clock. ``last_seen`` is what the primary's keeper reported last while
+    PostgreSQL ran, also when its report has gone since. ``fenced`` are those whom this sentinel's fence
+    agents have switched off. ``continue_in_term`` is the term in which an operator wants a failover that is
+    held back to begin, 0 for none.
     """
 
     cluster: str
@@ -31,6 +42,9 @@ class Observed:
     keepers: Mapping[str, KeeperReport]
     reaches_primary: bool | None = None
     held_s: Mapping[str, float] = field(default_factory=dict)
+    last_seen: PrimarySeen | None = None
+    fenced: frozenset[Fenced] = frozenset()
+    continue_in_term: int = 0
 
     def held(self, condition: str, at_least_s: float) -> bool:
         """Whether a condition has been true for so long."""
@@ -40,6 +54,11 @@ class Observed:
     def member_of_name(self) -> Mapping[str, Member]:
         """The view's members by the part of a name that PostgreSQL sees."""
         return {member_name(member.uid): member for member in self.view.members} if self.view else {}
+
+    def last_report_of(self, primary: Primary) -> LastReport | None:
+        """What its keeper reported last while it was primary; None when this sentinel never saw that."""
+        seen = self.last_seen
+        return seen.report if seen is not None and seen.life == (primary.uid, primary.incarnation) else None
 
     @property
     def primary_report(self) -> KeeperReport | None:
@@ -78,6 +97,7 @@ class Change:
     """A new view and the event that goes into the history with it.
 
     The view's generation is already the next one. ``reason`` is the code of the reason that led to it.
+    ``only_without`` names a keeper whose key must be absent at the moment of the write.
     """
 
     view: ClusterView
@@ -88,14 +108,19 @@ class Change:
     new_primary: str | None = None
     lsn: Lsn | None = None
     timeline: int | None = None
+    only_without: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One change at most, and every reason in force, for what is done and for what is not."""
+    """One change at most, and every reason in force, for what is done and for what is not.
+
+    ``fence`` is whom a fence agent should switch off now; the service has it done, beside all else.
+    """
 
     change: Change | None
     reasons: tuple[Reason, ...]
+    fence: Fenced | None = None
 
 
 def next_view(view: ClusterView, **fields: Any) -> ClusterView:

@@ -17,7 +17,7 @@ def route_for(observed: Observed, view: ClusterView) -> Decision:
     report = observed.primary_report
     named = view.primary
     if named is None or report is None or not promoted(view, report):
-        return Decision(None, (_waiting_for_promotion(view, report),))
+        return Decision(None, (_waiting_for_promotion(observed, view, report),))
     applied, confirmed = (report.sync.applied, report.sync.confirmed) if report.sync else (None, ())
     waiting = [each for each in view.sync.in_force if each.id not in confirmed]
     if applied not in {each.id for each in view.sync.in_force}:
@@ -73,13 +73,18 @@ def _slow(observed: Observed, view: ClusterView) -> bool:
     return observed.held(conditions.promoting(view.term), observed.spec.timings.restart_after_s)
 
 
-def _waiting_for_promotion(view: ClusterView, report: KeeperReport | None) -> Reason:
+def _waiting_for_promotion(observed: Observed, view: ClusterView, report: KeeperReport | None) -> Reason:
     named = view.primary
     uid = named.uid if named else ""
     state = f"it is {report.state} as {report.role or 'nothing'}" if report else "it has no live report"
+    late = observed.held(conditions.promoting(view.term), observed.spec.timings.promote_timeout_s)
     return Reason(
         code="promoting",
         severity="critical",
         subject=uid,
         text=f"{uid} is being made primary of term {view.term}: {state}",
+        fix=f"see the log of {uid}'s keeper, and start the keepers of the members that are missing: another "
+        "one is promoted as soon as enough of them live"
+        if late
+        else "",
     )

@@ -26,9 +26,17 @@ def is_sealed(observed: Observed, report: KeeperReport) -> bool:
     )
 
 
+def may_have_acknowledged(each: SyncSet) -> bool:
+    """Whether a commit can have been acknowledged under a set; with fewer members than ``k`` none can."""
+    return len(each.members) >= each.k
+
+
 def missing_for(each: SyncSet, present: frozenset[SyncMember]) -> int:
-    """How many more members of a set must seal before no commit can be acknowledged under it."""
-    if len(each.members) < each.k:
+    """How many more members of a set must seal before no commit can be acknowledged under it.
+
+    With ``k = 0`` no number of them is enough and none is asked for: see :mod:`sentinel.decide.lease`.
+    """
+    if each.k == 0 or not may_have_acknowledged(each):
         return 0
     return max(0, each.quorum - len(each.members & present))
 
@@ -70,7 +78,8 @@ def begin_sealing(observed: Observed, why: Reason) -> Decision:
         phase="sealing",
         primary=None,
         old_primary=old,
-        old_primary_may_start=not suffice,
+        old_primary_may_start=view.sync.lease_protects or not suffice,
+        old_primary_last=observed.last_report_of(old) if view.sync.lease_protects else None,
         rebuild_beside=False,
         route=None,
     )

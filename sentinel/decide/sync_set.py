@@ -6,6 +6,7 @@ from typing import Final
 
 from common.model.reasons import Reason
 from common.model.reports import KeeperReport
+from common.model.units import format_size
 from common.model.view import ClusterView, SyncMember, SyncSet
 from sentinel.decide import conditions
 from sentinel.decide.durability import allowed_members, survive
@@ -34,11 +35,16 @@ def wanted_set(observed: Observed, view: ClusterView) -> tuple[frozenset[SyncMem
 
     A member enters when it streams and has caught up; it leaves after ``degrade_after`` without
     streaming, while ``k`` others remain. Members that durability does not allow, and a lower ``k``,
-    are taken only by ``degrade`` and only when the allowed ones have been too few for as long; they
-    go when enough of the allowed ones stream. Nobody enters or leaves for a keeper's lease alone.
+    are taken only by ``degrade`` and only when the allowed ones have been too few for as long, and with
+    nobody left it asks for nobody; as soon as somebody streams it asks again. They
+    go when enough of the allowed ones stream, and at once when the mode becomes ``strict``: then commits
+    wait rather than be acknowledged by members that the site's loss takes along. Nobody enters or leaves
+    for a keeper's lease alone.
     """
     durability, timings = observed.spec.durability, observed.spec.timings
     target = view.sync.target
+    if durability.mode == "async":
+        return frozenset(), 0
     allowed = allowed_members(observed)
     kept = frozenset(
         member
@@ -52,10 +58,25 @@ def wanted_set(observed: Observed, view: ClusterView) -> tuple[frozenset[SyncMem
     if len(best & observed.streaming) >= durability.acks:
         return best, durability.acks
     if durability.mode == "strict":
-        return (best if len(best) >= durability.acks else best | target.members), durability.acks
-    if present and observed.held(conditions.TOO_FEW, timings.degrade_after_s):
-        return present, max(1, min(durability.acks, len(present)))
+        held = frozenset(member for member in target.members if member.uid in allowed)
+        return (best if len(best) >= durability.acks else best | held), durability.acks
+    if target.k == 0 and present:
+        return present, min(durability.acks, len(present))
+    if observed.held(
+        conditions.TOO_FEW, _patience_s(observed, view) if not present else timings.degrade_after_s
+    ):
+        return present, min(durability.acks, len(present))
     return best | target.members, target.k
+
+
+def _patience_s(observed: Observed, view: ClusterView) -> float:
+    """How long nobody may be there before nobody is asked.
+
+    The first standbys of a new cluster are being cloned: it waits for them as long as for a promotion.
+    """
+    timings = observed.spec.timings
+    is_new = view.phase == "promoting" and len(view.lineage) == 1
+    return timings.promote_timeout_s if is_new else timings.degrade_after_s
 
 
 def next_sync_set(observed: Observed, view: ClusterView) -> Decision:
@@ -97,6 +118,8 @@ def _may_begin_a_change(observed: Observed, view: ClusterView) -> bool:
 
 def in_words(each: SyncSet) -> str:
     """A set as people read it: ``1 of shiqiao-1, shiqiao-2``."""
+    if each.k == 0:
+        return "nobody: only the primary's lease protects commits"
     return f"{each.k} of {', '.join(sorted(member.uid for member in each.members)) or 'nobody'}"
 
 
@@ -113,14 +136,12 @@ def shortfall(observed: Observed, view: ClusterView) -> tuple[Reason, ...]:
                 text=f"commits wait: {target.k} standbys must acknowledge, {len(streaming)} of the sync set "
                 f"({in_words(target)}) stream and have caught up",
                 fix="bring a standby back"
-                + (
-                    "; this release does not go below one acknowledgement by itself"
-                    if durability.mode == "degrade"
-                    else "; mode is strict, so nothing gives way"
-                ),
+                + ("; mode is strict, so nothing gives way" if durability.mode == "strict" else ""),
             )
         )
-    if target.k < durability.acks:
+    if view.sync.lease_protects:
+        found.append(_nobody_acknowledges(observed))
+    elif target.k < durability.wanted_acks:
         found.append(
             Reason(
                 code="acks_lowered",
@@ -152,6 +173,18 @@ def shortfall(observed: Observed, view: ClusterView) -> tuple[Reason, ...]:
             )
         )
     return tuple(found)
+
+
+def _nobody_acknowledges(observed: Observed) -> Reason:
+    durability = observed.spec.durability
+    wanted = durability.mode == "async"
+    return Reason(
+        code="nobody_acknowledges",
+        severity="info" if wanted else "warning",
+        text="no standby acknowledges commits: only the primary's lease protects them, and a failover may "
+        f"lose up to {format_size(durability.max_lag_on_failover)} of WAL",
+        fix="" if wanted else "bring a standby back: it then acknowledges again by itself",
+    )
 
 
 def _too_many_pending(view: ClusterView) -> Reason:

@@ -1,0 +1,1 @@
+"""Fence agents (the Linux-HA ``fence_*`` convention): switching a lost primary's host off."""
