@@ -55,7 +55,7 @@ class Admission:
         self._parked_because = "the proxy has just started"
         self._moved = asyncio.Event()
         self._dials = asyncio.Semaphore(DIALS_AT_ONCE)
-        self._dialling: set[asyncio.Timeout] = set()
+        self._dialling: dict[asyncio.Timeout, None] = {}
         self._scouting = asyncio.Lock()
         self._dial_fails = False
         self._pause_s = FIRST_PAUSE_S
@@ -188,13 +188,13 @@ class Admission:
     async def _dial(self, session: Session) -> None:
         """Connect the server's side; raises OSError, of which TimeoutError is one."""
         async with asyncio.timeout(self._dial_timeout_s) as limit:
-            self._dialling.add(limit)
+            self._dialling[limit] = None
             try:
                 await asyncio.get_running_loop().create_connection(
                     lambda: session.server, session.target.host, session.target.port
                 )
             finally:
-                self._dialling.discard(limit)
+                del self._dialling[limit]
         tune(session.server.transport.get_extra_info("socket"), peer_timeout_s=self._peer_timeout_s)
 
     def _note_failure(self, target: Target, error: OSError) -> None:

@@ -48,7 +48,7 @@ class Listener:
         self._max_clients = max_clients
         self._startup_timeout_s = startup_timeout_s
         self._peer_timeout_s = peer_timeout_s
-        self._guests: set[Guest] = set()
+        self._guests: dict[Guest, None] = {}
         self._sessions = Sessions()
         self._admission = Admission(
             self._sessions, limits, dial_timeout_s=dial_timeout_s, peer_timeout_s=peer_timeout_s
@@ -131,7 +131,7 @@ class Listener:
             guest.refuse(
                 TOO_MANY_CONNECTIONS, f"pgha: the proxy has {self._max_clients} clients, as many as may be"
             )
-        self._guests.add(guest)
+        self._guests[guest] = None
 
     def opened(self, guest: Guest) -> None:
         """Find a server for a guest whose first packet is complete."""
@@ -139,10 +139,10 @@ class Listener:
 
     async def _admit(self, guest: Guest) -> None:
         if await self._admission.admit(guest):
-            self._guests.discard(guest)
+            self._guests.pop(guest, None)
 
     def leave(self, guest: Guest) -> None:
         """Forget a guest that has left or was refused."""
-        self._guests.discard(guest)
+        self._guests.pop(guest, None)
         if guest.admission is not None:
             guest.admission.cancel()

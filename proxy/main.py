@@ -7,8 +7,9 @@ import contextlib
 import functools
 import resource
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -17,8 +18,10 @@ from common.errors import StoreUnavailable
 from common.model.keys import Keys
 from common.model.reports import ProxyReport
 from common.runtime.clock import Clock, SystemClock
+from common.runtime.disk import Disk, open_directory
 from common.runtime.heartbeats import Heartbeats
 from common.runtime.http import http_server
+from common.runtime.ids import new_id
 from common.runtime.logging import configure_logging
 from common.runtime.release import release
 from common.runtime.service import run_service
@@ -31,7 +34,9 @@ from common.store.publisher import Publisher
 from common.store.session import Session
 from proxy import api
 from proxy.admission import ParkLimits
+from proxy.kept import KeptView
 from proxy.listener import Listener
+from proxy.proof import Attestor, HttpAttestor
 from proxy.service import ProxyService
 from proxy.settings import ProxySettings
 
@@ -66,8 +71,12 @@ async def serve(settings: ProxySettings, stop: asyncio.Event) -> None:
         dial_timeout_s=settings.dial_timeout_s,
         peer_timeout_s=settings.peer_timeout_s,
     )
+    kept = KeptView(open_disk(settings.state_dir), clock, settings.cluster)
+    await kept.load()
     async with opened(settings.etcd) as store, Supervisor() as supervisor:
-        service, session = assemble(settings, store, clock, heartbeats, listener)
+        service, session = assemble(
+            settings, store, clock, heartbeats, listener, kept=kept, attestor=HttpAttestor()
+        )
         await listener.listen(settings.listen_hosts, settings.port)
         async with http_server(
             api.routes(service),
@@ -84,6 +93,16 @@ async def serve(settings: ProxySettings, stop: asyncio.Event) -> None:
                 await session.resign()
 
 
+def open_disk(directory: Path | None) -> Disk | None:
+    """The proxy's own directory, made if it is missing; raises InvalidSpec when it cannot be written to."""
+    if directory is None:
+        _log.warning(
+            "nothing_kept", fix="set --state-dir, so that a restart while the store is away can serve clients"
+        )
+        return None
+    return open_directory(directory)
+
+
 @asynccontextmanager
 async def opened(settings: EtcdSettings) -> AsyncIterator[Store]:
     """Reach the store within the context."""
@@ -95,7 +114,15 @@ async def opened(settings: EtcdSettings) -> AsyncIterator[Store]:
 
 
 def assemble(
-    settings: ProxySettings, store: Store, clock: Clock, heartbeats: Heartbeats, listener: Listener
+    settings: ProxySettings,
+    store: Store,
+    clock: Clock,
+    heartbeats: Heartbeats,
+    listener: Listener,
+    *,
+    kept: KeptView,
+    attestor: Attestor,
+    new_nonce: Callable[[], str] = new_id,
 ) -> tuple[ProxyService, Session]:
     """Put a proxy together around its store and its data path."""
     keys = Keys(settings.cluster)
@@ -120,8 +147,12 @@ def assemble(
         clock=clock,
         view=Mirror(store, clock, keys.view),
         spec=Mirror(store, clock, keys.spec, confirm_every_s=SPEC_CONFIRM_EVERY_S),
+        store=Mirror(store, clock, keys.store, confirm_every_s=SPEC_CONFIRM_EVERY_S),
         publisher=Publisher(store, session, clock, keys.proxy(settings.uid)),
         traffic=listener,
+        attestor=attestor,
+        new_nonce=new_nonce,
+        kept=kept,
         beat=heartbeats.loop("report"),
     )
     return service, session

@@ -1,15 +1,17 @@
 """Where may clients be sent, and which sessions must end (protocol, sections 1 and 2, invariant I5). Pure.
 
 A proxy obeys views in their order only. A view with a newer term ends every session of an older one at once,
-also when it names no route yet. Without the store the last route stays: while ``k >= 1`` a primary that has
-been replaced cannot acknowledge, the seal is the fence.
+also when it names no route yet. Without the store the last route stays as long as its primary attests
+that it is still the only one (section 7); without a fresh view or attestation nothing is forwarded.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from common.model.identity import suspended_because
 from common.model.reasons import Reason
 from common.model.view import ClusterView, Route
 
@@ -35,12 +37,27 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the store shows: the view, or what is wrong with it, and whether the store answers now."""
+    """What the store shows: the view, or what is wrong with it, and whether the store answers now.
+
+    ``suspended``: why the store is not the one that this proxy, ``uid``, knew; nothing that it shows counts
+    then. ``accepted``: an operator has confirmed it, and the view that follows has not come yet.
+    ``unproven_s``: how long ago it was proven last, by a fresh view or an attestation, that the route
+    obeyed so far is still the one, in seconds. ``limit_s`` is how long that may be (``proxy_timeout``).
+    """
 
     view: ClusterView | None = None
     in_contact: bool = False
     malformed: str = ""
-    store_problem: str = ""
+    uid: str = ""
+    suspended: tuple[str, ...] = ()
+    accepted: bool = False
+    unproven_s: float = 0.0
+    limit_s: float = math.inf
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the route may be served."""
+        return self.unproven_s <= self.limit_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +65,15 @@ class Decision:
     """What to do. The order of effects: close the sessions that may not stay, then let clients in.
 
     ``obeyed`` is the newest view that counts. Clients go to ``target``; without one they are parked, and
-    ``parked_because`` is what they are told in the end.
+    ``parked_because`` is what they are told in the end. ``cuts_all``: nothing proves that any session
+    is at the right server.
     """
 
     obeyed: ClusterView | None
     target: Target | None
     parked_because: str
     reasons: tuple[Reason, ...]
+    cuts_all: bool = False
 
     @property
     def term(self) -> int:
@@ -71,25 +90,18 @@ class Decision:
 
         It does while its term is the view's and no other route of that term has replaced its own.
         """
-        return session.term >= self.term and self.target in {None, session}
+        return not self.cuts_all and session.term >= self.term and self.target in {None, session}
 
 
 def decide(obeyed: ClusterView | None, seen: Seen) -> Decision:
     """Decide from the view obeyed so far and from what the store shows now."""
     reasons: list[Reason] = []
-    if seen.view is None or (obeyed is not None and _is_older(seen.view, obeyed)):
+    if seen.suspended:
+        reasons.append(suspended_because(seen.uid, seen.suspended, accepted=seen.accepted))
+    elif seen.view is None or (obeyed is not None and _is_older(seen.view, obeyed)):
         reasons += _why_not_obeyed(obeyed, seen)
     else:
         obeyed = seen.view
-    if seen.store_problem:
-        reasons.append(
-            Reason(
-                code="store_went_backwards",
-                severity="critical",
-                text=f"the store is not the one this proxy knew: {seen.store_problem}",
-                fix="find out who restored or replaced etcd",
-            )
-        )
     if not seen.in_contact:
         reasons.append(
             Reason(
@@ -101,8 +113,24 @@ def decide(obeyed: ClusterView | None, seen: Seen) -> Decision:
         )
     target, parked_because = _target(obeyed)
     if obeyed is None:
-        parked_because = reasons[0].text
-    return Decision(obeyed, target, parked_because, tuple(reasons))
+        return Decision(None, None, reasons[0].text, tuple(reasons))
+    if seen.is_proven:
+        return Decision(obeyed, target, parked_because, tuple(reasons))
+    if target is not None:
+        reasons.append(_unproven(target, seen.limit_s))
+        parked_because = reasons[-1].text
+    return Decision(obeyed, None, parked_because, tuple(reasons), cuts_all=True)
+
+
+def _unproven(target: Target, limit_s: float) -> Reason:
+    return Reason(
+        code="route_unproven",
+        severity="critical",
+        subject=target.uid,
+        text=f"nobody is sent to {target.uid}: for {limit_s:g} s neither the store nor its keeper has "
+        f"confirmed that it is still the primary of term {target.term}",
+        fix=f"see to etcd, or to the way from this proxy to the keeper of {target.uid}",
+    )
 
 
 def _why_not_obeyed(obeyed: ClusterView | None, seen: Seen) -> Iterator[Reason]:

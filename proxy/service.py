@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import structlog
 
 from common.errors import InvalidDocument
 from common.model.base import Document
+from common.model.identity import Verdict, digest_of
 from common.model.keys import Keys
 from common.model.reasons import Reason, worst_first
 from common.model.reports import ProxyReport
-from common.model.spec import ClusterSpec
+from common.model.spec import ClusterSpec, Timings
 from common.model.view import ClusterView
 from common.runtime.clock import Clock
+from common.store.guard import StoreGuard
 from common.store.mirror import Mirror
 from common.store.port import KeyValue
 from common.store.publisher import KeyHeld, Publisher
 from common.store.signal import Signal
 from proxy.admission import ParkLimits
+from proxy.kept import KeptView
 from proxy.listener import Figures
+from proxy.proof import Attestor, RouteProof
 from proxy.route import Decision, Seen, decide
 
 LOOK_EVERY_S: Final = 1.0
@@ -35,6 +40,9 @@ AT_REST_EVERY_S: Final = 30.0
 """How often a report in which nothing has changed is put again, so that its age tells something."""
 
 UID_TAKEN_PAUSE_S: Final = 1.0
+
+GUARD_PAUSE_S: Final = 0.05
+"""How exactly the end of the last proof is met."""
 
 WAIT_S: Final = 60.0
 """Nothing is late when nothing changes: a wait ends with the change that it waits for."""
@@ -76,8 +84,12 @@ class ProxyService:
         clock: Clock,
         view: Mirror,
         spec: Mirror,
+        store: Mirror,
         publisher: Publisher,
         traffic: Traffic,
+        attestor: Attestor,
+        new_nonce: Callable[[], str],
+        kept: KeptView,
         beat: Callable[[], None],
     ) -> None:
         """Put together; ``identity`` is a report with what never changes."""
@@ -86,6 +98,7 @@ class ProxyService:
         self._clock = clock
         self._view = view
         self._spec = spec
+        self._guard = StoreGuard(keys, view=view, store=store)
         self._publisher = publisher
         self._traffic = traffic
         self._beat = beat
@@ -95,18 +108,55 @@ class ProxyService:
         self._uid_taken = False
         self._reported: ProxyReport | None = None
         self._reported_at = 0.0
-        self.decision = decide(None, Seen())
+        self._kept = kept
+        self._timeout_s = Timings().proxy_timeout_s
+        self._shown: tuple[ClusterView | None, float] = (None, -math.inf)
+        self._proof = RouteProof(
+            cluster=keys.cluster,
+            clock=clock,
+            attestor=attestor,
+            new_nonce=new_nonce,
+            store_proof=self._store_proof,
+            route=lambda: self.decision.obeyed.route if self.decision.obeyed else None,
+            changed=self._obey,
+        )
+        self.decision = decide(kept.view, Seen(unproven_s=math.inf, limit_s=self._timeout_s))
 
     def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What must run, each for ever."""
         return (
             self._view.run(),
             self._spec.run(),
+            *self._guard.loops(),
             self._follow_view(),
+            self._follow_store(),
             self._follow_spec(),
             self._look(),
             self._publish(),
+            self._let_go_in_time(),
+            *self._proof.loops(),
+            *self._kept.loops(),
         )
+
+    def _store_proof(self) -> float:
+        """The last moment as of which the store showed the view that is obeyed."""
+        obeyed = self.decision.obeyed
+        shown, _ = self._read_view(self._view.items.get(self._keys.view))
+        verdict = self._guard.look(self._kept.memory)
+        if obeyed is not None and shown == obeyed and verdict is not None and not verdict.problems:
+            self._shown = (obeyed, self._view.fresh_since())
+        proven, since = self._shown
+        return since if proven is obeyed else -math.inf
+
+    async def _let_go_in_time(self) -> None:
+        """Serve nothing once the last proof is older than ``proxy_timeout`` (I5)."""
+        while True:
+            left_s = self._timeout_s - self._proof.unproven_s
+            if left_s < 0 and not self.decision.cuts_all and self.decision.obeyed is not None:
+                self._obey()
+            await self._clock.sleep(
+                min(max(left_s, GUARD_PAUSE_S), LOOK_EVERY_S) if left_s >= 0 else LOOK_EVERY_S
+            )
 
     async def _follow_view(self) -> None:
         while True:
@@ -114,19 +164,50 @@ class ProxyService:
             self._obey()
             await self._view.wait_changed(WAIT_S, since=seen)
 
-    def _obey(self) -> None:
-        """Decide from what the store shows now, and carry it out."""
+    async def _follow_store(self) -> None:
+        while True:
+            seen = self._guard.version
+            self._obey()
+            await self._guard.wait_changed(WAIT_S, since=seen)
+
+    def _seen(self, verdict: Verdict | None) -> Seen:
+        """What the store shows; nothing as long as it is not known which store it is."""
+        if verdict is None:
+            return Seen(uid=self._identity.uid, suspended=self._kept.memory.suspended)
         view, malformed = self._read_view(self._view.items.get(self._keys.view))
-        seen = Seen(
+        return Seen(
             view=view,
             in_contact=self._view.synced,
             malformed=malformed,
-            store_problem=self._view.problem or "",
+            uid=self._identity.uid,
+            suspended=verdict.problems,
+            accepted=verdict.accepted,
         )
-        before, self.decision = self.decision, decide(self.decision.obeyed, seen)
+
+    def _obey(self) -> None:
+        """Decide from what the store shows now, and carry it out."""
+        verdict = self._guard.look(self._kept.memory)
+        seen = self._seen(verdict)
+        before = self.decision
+        self.decision = decide(before.obeyed, seen)
+        if (unproven_s := self._proof.unproven_s) > self._timeout_s:  # of the view that is obeyed by now
+            self.decision = decide(
+                before.obeyed, replace(seen, unproven_s=unproven_s, limit_s=self._timeout_s)
+            )
         self._traffic.apply(self.decision)
+        self._keep(verdict)
         self._log_change(before)
         self._wake.notify()
+
+    def _keep(self, verdict: Verdict | None) -> None:
+        """Remember which store this is, and the view if that is the one obeyed."""
+        memory, obeyed = verdict.memory if verdict else self._kept.memory, self.decision.obeyed
+        item = self._view.items.get(self._keys.view)
+        if verdict is not None and not verdict.problems and obeyed is not None and item is not None:
+            shown, _ = self._read_view(item)
+            if shown == obeyed and memory.generation != obeyed.generation:
+                memory = memory.obeyed(obeyed.generation, obeyed.term, digest_of(item.value))
+        self._kept.offer(obeyed, memory)
 
     def _log_change(self, before: Decision) -> None:
         decision = self.decision
@@ -146,6 +227,7 @@ class ProxyService:
             seen = self._spec.version
             spec, _ = self._read_spec(self._spec.items.get(self._keys.spec))
             if spec is not None:
+                self._timeout_s = spec.timings.proxy_timeout_s
                 self._traffic.set_limits(ParkLimits(spec.timings.park_limit, spec.timings.park_timeout_s))
             await self._spec.wait_changed(WAIT_S, since=seen)
 
@@ -168,6 +250,7 @@ class ProxyService:
             route=decision.target.uid if decision.target else "",
             sessions=figures.sessions,
             parked=figures.parked,
+            store=self._kept.memory,
             reasons=worst_first((*decision.reasons, *self._traffic.reasons)),
         )
 
@@ -182,6 +265,7 @@ class ProxyService:
             "store": {
                 "in_contact": self._view.synced,
                 "fresh_s": self._age_s(self._view.fresh_since()),
+                "proven_s": self._age_s(self._proof.since),
                 "published": self._publisher.is_published,
                 "uid_taken": self._uid_taken and not self._publisher.is_published,
             },
@@ -199,7 +283,8 @@ class ProxyService:
         self._reported, self._reported_at = report, now
         codes = frozenset((reason.code, reason.subject) for reason in report.reasons)
         self._publisher.offer(
-            report.to_bytes(), acts_on=(report.route, report.term, report.generation, codes)
+            report.to_bytes(),
+            acts_on=(report.route, report.term, report.generation, self._kept.memory.suspended, codes),
         )
 
     async def _publish(self) -> None:

@@ -122,8 +122,16 @@ class Session:
         self.client.transport.abort()
 
 
-class Sessions(set[Session]):
-    """The sessions that go on."""
+class Sessions(dict[Session, None]):
+    """The sessions that go on, the oldest first."""
+
+    def add(self, session: Session) -> None:
+        """Count one that has begun."""
+        self[session] = None
+
+    def discard(self, session: Session) -> None:
+        """Forget one that has ended."""
+        self.pop(session, None)
 
     def cut(self, decision: Decision) -> int:
         """Close those that may not stay, and return how many those were."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from common.errors import InvalidSpec
@@ -64,6 +66,11 @@ class ProxySettings(BaseModel):
         ge=2,
         le=60,
         description="lease of this proxy's report, in seconds: a dead proxy is shown for so long",
+    )
+    state_dir: Path | None = Field(
+        default=None,
+        description="directory of its own in which this proxy keeps the last view, so that a restart while "
+        "the store is away costs nothing; unset: nothing is kept",
     )
     log_level: Level = Field(default="info", description="debug, info, warning or error")
     etcd: EtcdSettings = Field(default_factory=EtcdSettings, description="how the store is reached")

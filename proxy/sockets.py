@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import select
 import socket
+import struct
 from typing import Any, Final
 
 KEEPALIVE_IDLE_S: Final = 30
@@ -14,8 +14,11 @@ KEEPALIVE_INTERVAL_S: Final = 10
 _NO_ADDRESS: Final = bytes(16)
 """A sockaddr of the family AF_UNSPEC, which Python's own sockets do not take."""
 
+_RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)
+_ESTABLISHED: Final = 1
+"""The state in which both directions are open (tcp(7), the first byte of TCP_INFO)."""
+
 _libc: Final = ctypes.CDLL(None)
-_LEFT: Final = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
 def tune(sock: Any, *, peer_timeout_s: float) -> None:
@@ -33,9 +36,8 @@ def tune(sock: Any, *, peer_timeout_s: float) -> None:
 
 def has_left(transport: asyncio.BaseTransport) -> bool:
     """Whether the other side has closed its direction, known before what it sent first has been read."""
-    poll = select.poll()
-    poll.register(transport.get_extra_info("socket").fileno(), _LEFT)
-    return bool(poll.poll(0))
+    info: bytes = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+    return info[0] != _ESTABLISHED
 
 
 def reset(transport: asyncio.Transport) -> None:
@@ -46,5 +48,7 @@ def reset(transport: asyncio.Transport) -> None:
     """
     if transport.is_closing() and not transport.get_write_buffer_size():
         return
-    _libc.connect(transport.get_extra_info("socket").fileno(), _NO_ADDRESS, len(_NO_ADDRESS))
+    sock = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+    _libc.connect(sock.fileno(), _NO_ADDRESS, len(_NO_ADDRESS))
     transport.abort()
