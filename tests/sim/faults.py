@@ -1,0 +1,104 @@
+"""How each kind of fault befalls a world, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING
+
+from common.errors import InvalidDocument
+from common.model.reports import KeeperReport
+from tests.sim import host_faults, network_faults
+from tests.sim.fault import Fault
+from tests.sim.views import ViewWrite
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+Undo = Callable[[], None]
+
+
+class Faults:
+    """Lets faults begin and end."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._waiting: list[Fault] = []
+        self._undo: dict[Fault, Undo] = {}
+        self._is_over = False
+        self._states: dict[str, str] = {}
+        world.views.on_view.append(self._view_written)
+        world.views.on_report.append(self._report_written)
+
+    def schedule(self, faults: tuple[Fault, ...]) -> None:
+        """Let each begin when its time comes."""
+        for fault in faults:
+            if fault.phase:
+                self._world.loop.world_after(fault.at_s, self._waiting.append, fault)
+            else:
+                self._world.loop.world_after(fault.at_s, self._begin, fault)
+
+    def end_all(self) -> None:
+        """Nothing is wrong any more, and nothing will be."""
+        self._is_over = True
+        for fault in list(self._undo):
+            self._end(fault)
+
+    # When they begin.
+
+    def _view_written(self, write: ViewWrite) -> None:
+        before, view = write.before, write.view
+        if before is None or view.phase != before.phase:
+            self._entered(view.phase)
+        if before is not None and len(view.sync.pending) > len(before.sync.pending):
+            self._entered("pending")
+
+    def _report_written(self, uid: str, raw: bytes) -> None:
+        if not self._waiting:
+            return
+        try:
+            state = KeeperReport.from_bytes(raw).state
+        except InvalidDocument:
+            return
+        if self._states.get(uid) != state:
+            self._states[uid] = state
+            self._entered(state)
+
+    def _entered(self, phase: str) -> None:
+        ready = [fault for fault in self._waiting if fault.phase == phase]
+        self._waiting = [fault for fault in self._waiting if fault.phase != phase]
+        for fault in ready:
+            self._world.loop.world_after(fault.after_s, self._begin, fault)
+
+    def _begin(self, fault: Fault) -> None:
+        if self._is_over:
+            return
+        chance = Random(fault.chance)
+        whom = self._resolve(fault.whom, chance)
+        begin = getattr(network_faults, fault.kind, None) or getattr(host_faults, fault.kind)
+        self._world.say(f"FAULT {fault.kind} of {whom} ({fault.whom}) for {fault.lasts_s:.2f} s begins")
+        self._world.causes += 1
+        undo = begin(self._world, whom, chance)
+        if undo is not None:
+            self._undo[fault] = undo
+            self._world.loop.world_after(fault.lasts_s, self._end, fault)
+
+    def _end(self, fault: Fault) -> None:
+        undo = self._undo.pop(fault, None)
+        if undo is not None:
+            self._world.say(f"FAULT {fault.kind} ({fault.whom}) ends")
+            undo()
+
+    def _resolve(self, role: str, chance: Random) -> str:
+        """The host that a role stands for now; ``any`` and roles that nobody has are by chance."""
+        world, view = self._world, self._world.view
+        named = (view.primary or view.old_primary) if view else None
+        if role == "leader":
+            leading = [unit.host for unit in world.sentinels.values() if unit.leads]
+            return leading[0] if leading else chance.choice(world.sentinel_hosts)
+        if role in {"primary", "candidate"} and named is not None:
+            return named.uid
+        if role == "standby":
+            others = [host for host in world.keeper_hosts if named is None or host != named.uid]
+            return chance.choice(others or world.keeper_hosts)
+        return chance.choice((*world.keeper_hosts, *world.sentinel_hosts, *world.proxy_hosts))

@@ -1,0 +1,219 @@
+"""Faults of processes, hosts, servers, disks, etcd, and what operators do: each returns what ends it."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING
+
+from common.model.spec import ClusterSpec
+from common.store.port import Put
+from tests.sim.histories import last_copy
+from tests.sim.scenario import draw_durability, draw_timings
+from tests.sim.services import KEYS, Unit
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+Undo = Callable[[], None]
+
+
+def _keeper_host(world: World, whom: str, chance: Random) -> str:
+    return whom if whom in world.keeper_hosts else chance.choice(world.keeper_hosts)
+
+
+def _unit(world: World, whom: str) -> Unit:
+    return world.units_on(whom)[0]
+
+
+def kill(world: World, whom: str, _: Random) -> None:
+    _unit(world, whom).kill()
+
+
+def stop(world: World, whom: str, _: Random) -> None:
+    _unit(world, whom).stop()
+
+
+def hold_down(world: World, whom: str, _: Random) -> Undo:
+    unit = _unit(world, whom)
+    unit.is_wanted = False
+    unit.kill()
+
+    def undo() -> None:
+        unit.is_wanted = True
+        unit.restart_later()
+
+    return undo
+
+
+def pause(world: World, whom: str, _: Random) -> Undo:
+    unit = _unit(world, whom)
+    process = unit.process
+    process.pause()
+    return lambda: unit.resume(process)
+
+
+def pause_host(world: World, whom: str, chance: Random) -> Undo:
+    """A virtual machine that stands still."""
+    whom = _keeper_host(world, whom, chance)
+    unit, host = _unit(world, whom), world.fleet.hosts[whom]
+    process, deadman = unit.process, world.keepers[whom].deadman.process
+    world.stood_still[whom] = None
+    process.pause()
+    host.pause()
+    if deadman is not None:
+        deadman.pause()
+
+    def undo() -> None:
+        host.resume()
+        if deadman is not None:
+            deadman.resume()
+        unit.resume(process)
+
+    return undo
+
+
+def kill_deadman(world: World, whom: str, chance: Random) -> None:
+    deadman = world.keepers[_keeper_host(world, whom, chance)].deadman.process
+    if deadman is not None:
+        deadman.kill()
+
+
+def crash_host(world: World, whom: str, _: Random) -> Undo:
+    world.crash_host(whom)
+    return lambda: world.boot_host(whom)
+
+
+def crash_site(world: World, whom: str, _: Random) -> Undo:
+    site = world.network.site_of(whom)
+    hosts = [host for host in world.network.hosts if world.network.site_of(host) == site]
+    lost = [host for host in hosts if not host.startswith("clients-")]
+    for host in lost:
+        world.crash_host(host)
+
+    def undo() -> None:
+        for host in lost:
+            world.boot_host(host)
+
+    return undo
+
+
+def jump_clock(world: World, whom: str, chance: Random) -> None:
+    world.clock(whom).jump_wall(chance.choice((-1, 1)) * 10 ** (4 * chance.random()))
+
+
+def kill_postgres(world: World, whom: str, chance: Random) -> None:
+    world.fleet.hosts[_keeper_host(world, whom, chance)].kill()
+
+
+def kill_postmaster(world: World, whom: str, chance: Random) -> None:
+    world.fleet.hosts[_keeper_host(world, whom, chance)].kill_postmaster()
+
+
+def pause_postgres(world: World, whom: str, chance: Random) -> Undo:
+    host = world.fleet.hosts[_keeper_host(world, whom, chance)]
+    host.pause()
+    return host.resume
+
+
+def fail_starts(world: World, whom: str, chance: Random) -> Undo:
+    host = world.fleet.hosts[_keeper_host(world, whom, chance)]
+    host.start_fails = True
+    return lambda: setattr(host, "start_fails", False)
+
+
+def slow_starts(world: World, whom: str, chance: Random) -> Undo:
+    host = world.fleet.hosts[_keeper_host(world, whom, chance)]
+    host.start_takes_s = 5 * chance.random()
+    return lambda: setattr(host, "start_takes_s", 0.0)
+
+
+def hang_disk(world: World, whom: str, chance: Random) -> Undo:
+    whom = _keeper_host(world, whom, chance)
+    host, disk = world.fleet.hosts[whom], _unit(world, whom).disk
+    host.hang_disk()
+    disk.hangs = True
+
+    def undo() -> None:
+        disk.hangs = False
+        host.heal_disk()
+
+    return undo
+
+
+def fill_disk(world: World, whom: str, chance: Random) -> Undo:
+    whom = _keeper_host(world, whom, chance)
+    host, disk = world.fleet.hosts[whom], _unit(world, whom).disk
+    host.disk_full = True
+    disk.errno = errno.ENOSPC if chance.random() < 0.5 else 0
+
+    def undo() -> None:
+        host.disk_full = False
+        disk.errno = 0
+
+    return undo
+
+
+def wipe(world: World, whom: str, chance: Random) -> None:
+    """A data directory is lost; once in a run, and never the last copy: that loses commits by design.
+
+    Under ``k = 0`` the others may be behind the floor: then nobody may ever be promoted without an operator.
+    """
+    whom = _keeper_host(world, whom, chance)
+    host = world.fleet.hosts[whom]
+    others = [
+        other.data
+        for other in world.fleet.hosts.values()
+        if other is not host and other.data is not None and not other.data.torn and not other.rewinding
+    ]
+    if world.has_wiped or host.data is None or not others:
+        return
+    if last_copy(world.ledger, host.data, others) is not None:
+        return
+    if world.view is not None and all(other.wal.flushed < world.view.floor for other in others):
+        return
+    world.has_wiped = True
+    host.data = host.old = host.new = None
+    if chance.random() < 0.5:
+        _unit(world, whom).disk.restore({})
+        _unit(world, whom).kill()
+        host.kill()
+
+
+def etcd_outage(world: World, _: str, __: Random) -> Undo:
+    etcd = world.etcd
+    etcd.stop()
+    return etcd.start
+
+
+def etcd_member(world: World, _: str, chance: Random) -> Undo:
+    etcd = world.etcd
+    member = chance.choice((etcd.leader or etcd.members[0], *etcd.members))
+    etcd.process(member).kill()
+    return etcd.start
+
+
+def etcd_pause(world: World, _: str, chance: Random) -> Undo:
+    etcd = world.etcd
+    process = etcd.process(chance.choice((etcd.leader or etcd.members[0], *etcd.members)))
+    process.pause()
+    return process.resume
+
+
+def etcd_compaction(world: World, _: str, __: Random) -> None:
+    world.etcd.end_streams()
+    world.etcd.data.compact()
+
+
+def etcd_revokes(world: World, _: str, __: Random) -> None:
+    """Leaders that had stalled have revoked live leases."""
+    world.etcd.data.revoke_leases()
+
+
+def change_spec(world: World, _: str, chance: Random) -> None:
+    spec = ClusterSpec(
+        durability=draw_durability(chance, world.scenario.keepers), timings=draw_timings(chance)
+    )
+    world.note_spec(spec)
+    world.etcd.data.transact([], [Put(KEYS.spec, spec.to_bytes())])

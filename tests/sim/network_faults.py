@@ -1,0 +1,156 @@
+"""Faults of the network and of the store's traffic: each begins at once, and returns what ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from tests.sim.network import BETWEEN_SITES, CLIENT, ETCD, REPLICATION, WITHIN_SITE, Link
+from tests.sim.scenario import SITES
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+Undo = Callable[[], None]
+
+FLAPS_EVERY_S: Final = 1.5
+
+
+def _keeper_host(world: World, whom: str, chance: Random) -> str:
+    return whom if whom in world.keeper_hosts else chance.choice(world.keeper_hosts)
+
+
+def cut_host(world: World, whom: str, _: Random) -> Undo:
+    return _cut(world, [(whom, other) for other in _others(world, whom)], both=True)
+
+
+def cut_but_one(world: World, whom: str, chance: Random) -> Undo:
+    """Cut a server off from all others but one, while its clients and the proxies reach it."""
+    whom = _keeper_host(world, whom, chance)
+    friend = chance.choice([host for host in world.keeper_hosts if host != whom])
+    others = (*world.keeper_hosts, *world.sentinel_hosts, *world.etcd_hosts)
+    return _cut(world, [(whom, other) for other in others if other not in {whom, friend}], both=True)
+
+
+def cut_one_way(world: World, whom: str, chance: Random) -> Undo:
+    pairs = [(whom, other) for other in _others(world, whom)]
+    return _cut(world, pairs if chance.random() < 0.5 else [(b, a) for a, b in pairs], both=False)
+
+
+def cut_etcd(world: World, whom: str, _: Random) -> Undo:
+    return _cut(world, [(whom, other) for other in _others(world, whom)], both=True, kind=ETCD)
+
+
+def cut_replication(world: World, whom: str, chance: Random) -> Undo:
+    whom = _keeper_host(world, whom, chance)
+    return _cut(world, [(whom, other) for other in _others(world, whom)], both=True, kind=REPLICATION)
+
+
+def cut_clients(world: World, whom: str, chance: Random) -> Undo:
+    whom = _keeper_host(world, whom, chance)
+    return _cut(world, [(whom, other) for other in _others(world, whom)], both=True, kind=CLIENT)
+
+
+def split_sites(world: World, _: str, chance: Random) -> Undo:
+    return _cut(world, _between_sites(world, chance), both=chance.random() < 0.7)
+
+
+def split_sites_replication(world: World, _: str, chance: Random) -> Undo:
+    return _cut(world, _between_sites(world, chance), both=True, kind=REPLICATION)
+
+
+def flap(world: World, whom: str, chance: Random) -> Undo:
+    others = _others(world, whom)
+    pairs = [(whom, other) for other in others]
+    state: dict[str, Undo | None] = {"undo": None}
+    ended: list[bool] = []
+
+    def turn() -> None:
+        if state["undo"] is not None:
+            state["undo"]()
+            state["undo"] = None
+        elif not ended:
+            state["undo"] = _cut(world, pairs, both=True)
+            world.causes += 1
+        if not ended:
+            world.loop.world_after(FLAPS_EVERY_S * chance.random(), turn)
+
+    def end() -> None:
+        ended.append(True)
+        if state["undo"] is not None:
+            turn()
+
+    turn()
+    return end
+
+
+def slow_links(world: World, whom: str, chance: Random) -> Undo:
+    network = world.network
+    link = Link(0.02 + 0.1 * chance.random(), 0.1 * chance.random(), loss=0.3 * chance.random())
+    pairs = [pair for other in _others(world, whom) for pair in ((whom, other), (other, whom))]
+    for pair in pairs:
+        network.set_link(*pair, link)
+
+    def undo() -> None:
+        for source, target in pairs:
+            same = network.site_of(source) == network.site_of(target)
+            network.set_link(source, target, WITHIN_SITE if same else BETWEEN_SITES)
+
+    return undo
+
+
+def late_watches(world: World, _: str, chance: Random) -> Undo:
+    etcd = world.etcd
+    etcd.watch_lag_s = chance.choice((1.0, 2.0, 6.0)) * chance.random()
+    return lambda: setattr(etcd, "watch_lag_s", 0.0)
+
+
+def deaf_watches(world: World, whom: str, _: Random) -> Undo:
+    etcd = world.etcd
+    etcd.deaf[whom] = None
+    return lambda: etcd.deaf.pop(whom, None)
+
+
+def lossy_store(world: World, _: str, chance: Random) -> Undo:
+    etcd = world.etcd
+    etcd.lost_requests, etcd.lost_answers = 0.3 * chance.random(), 0.3 * chance.random()
+
+    def undo() -> None:
+        etcd.lost_requests = etcd.lost_answers = 0.0
+
+    return undo
+
+
+def _others(world: World, whom: str) -> list[str]:
+    return [host for host in world.network.hosts if host != whom]
+
+
+def _between_sites(world: World, chance: Random) -> list[tuple[str, str]]:
+    network = world.network
+    apart = chance.choice(SITES)
+    inside = [host for host in network.hosts if network.site_of(host) == apart]
+    with_witness = chance.random() < 0.7
+    outside = [
+        host
+        for host in network.hosts
+        if network.site_of(host) != apart and (with_witness or network.site_of(host) in SITES)
+    ]
+    return [(one, other) for one in inside for other in outside]
+
+
+def _cut(world: World, pairs: list[tuple[str, str]], *, both: bool, kind: str = "") -> Undo:
+    """Cut, and count how many faults cut the same: the last one to end heals."""
+    cuts = world.cuts
+    ways = [*pairs, *((b, a) for a, b in pairs)] if both else pairs
+    for one, other in ways:
+        cuts[one, other, kind] += 1
+        world.network.cut(one, other, kind)
+
+    def undo() -> None:
+        for one, other in ways:
+            cuts[one, other, kind] -= 1
+            if not cuts[one, other, kind]:
+                world.network.heal(one, other, kind)
+
+    return undo

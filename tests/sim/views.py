@@ -1,0 +1,53 @@
+"""Every view that was written, in the order of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from common.model.history import HistoryEvent
+from common.model.keys import Keys
+from common.model.view import ClusterView
+from tests.sim.etcd_data import EtcdData
+
+
+@dataclass(frozen=True, slots=True)
+class ViewWrite:
+    """One write of the view, with the event of its transaction, and who led when it happened."""
+
+    before: ClusterView | None
+    view: ClusterView
+    event: HistoryEvent | None
+    leader: str
+
+
+class ViewWatch:
+    """Sees each write of the view, or of a keeper's report, in the instant in which it happens."""
+
+    def __init__(self, data: EtcdData, keys: Keys) -> None:
+        self._data = data
+        self._keys = keys
+        self.view: ClusterView | None = None
+        self.on_view: list[Callable[[ViewWrite], None]] = []
+        self.on_report: list[Callable[[str, bytes], None]] = []
+        data.watchers[self._wake] = keys.prefix
+
+    def _wake(self) -> None:
+        keys = self._keys
+        written = {each.item.key: each.item for each in self._data._history[-1].events if each.kind == "put"}
+        if keys.view in written:
+            event = next((item for key, item in written.items() if key.startswith(keys.history)), None)
+            leader = self._data._items.get(keys.leader)
+            before, self.view = self.view, ClusterView.from_bytes(written[keys.view].value)
+            write = ViewWrite(
+                before,
+                self.view,
+                HistoryEvent.from_bytes(event.value) if event else None,
+                leader.value.decode() if leader else "",
+            )
+            for hear in self.on_view:
+                hear(write)
+        for key, item in written.items():
+            if key.startswith(keys.keepers):
+                for hear_report in self.on_report:
+                    hear_report(key.removeprefix(keys.keepers), item.value)
