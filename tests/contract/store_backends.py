@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,6 +14,10 @@ from common.runtime.clock import SystemClock
 from common.store.etcd import EtcdSettings, open_store
 from common.store.memory import MemoryEtcd, MemoryStore
 from common.store.port import Store
+from tests.sim.etcd import SimEtcd
+from tests.sim.loop import SimLoop, simulate
+from tests.sim.network import Network
+from tests.sim.store import SimStore
 from tests.support.aio import run
 from tests.support.etcd import EtcdServer, compact
 from tests.support.forwarder import Forwarder
@@ -94,6 +100,60 @@ class MemoryBackend(Backend):
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[StoreUnderTest]:
         yield _MemoryUnderTest(MemoryEtcd(SystemClock()))
+
+
+class _SimUnderTest(StoreUnderTest):
+    ttl_s = 2
+
+    def __init__(self, network: Network, etcd: SimEtcd) -> None:
+        super().__init__()
+        self._network = network
+        self._etcd = etcd
+        self.store = SimStore(etcd, network.start("client", "one"), timeout_s=TIMEOUT_S)
+        self.other = SimStore(etcd, network.start("beside", "another"))
+
+    async def cut(self) -> None:
+        for member in self._etcd.members:
+            self._network.cut("client", member)
+            self._network.cut(member, "client")
+
+    async def heal(self) -> None:
+        self._network.heal_all()
+
+    async def losing_the_answer(self, write: Callable[[], Awaitable[Any]]) -> Any:
+        await self.store.read(self.prefix)
+        for member in self._etcd.members:
+            self._network.cut(member, "client")
+        try:
+            return await write()
+        finally:
+            self._network.heal_all()
+
+    async def compact(self) -> None:
+        self._etcd.data.compact()
+
+
+class SimBackend(Backend):
+    """The simulated etcd of three members; each test has a world of its own."""
+
+    def run(self, story: Callable[[StoreUnderTest], Coroutine[Any, Any, None]]) -> None:
+        """Run a test's story on virtual time."""
+
+        async def main() -> None:
+            async with self.opened() as opened:
+                await story(opened)
+
+        simulate(main(), SimLoop(chance=random.Random(1)))
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[StoreUnderTest]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimLoop)
+        network = Network(random.Random(1))
+        members = ("etcd-1", "etcd-2", "etcd-3")
+        for host in ("client", "beside", *members):
+            network.add_host(host)
+        yield _SimUnderTest(network, SimEtcd(loop, network, random.Random(1), members))
 
 
 class _EtcdUnderTest(StoreUnderTest):

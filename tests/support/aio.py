@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def run(main: Coroutine[Any, Any, T], *, timeout_s: float = 30.0) -> T:
+def run(main: Coroutine[Any, Any, T], *, timeout_s: float = 60.0) -> T:
     """Run a test's coroutine in a loop of its own, with a deadline; what it leaves running is cancelled."""
 
     async def bounded() -> T:
@@ -19,7 +19,7 @@ def run(main: Coroutine[Any, Any, T], *, timeout_s: float = 30.0) -> T:
     return asyncio.run(bounded())
 
 
-async def eventually(holds: Callable[[], bool], what: str, *, within_s: float = 5.0) -> None:
+async def eventually(holds: Callable[[], bool], what: str, *, within_s: float = 20.0) -> None:
     """Wait until something holds; fails the test, saying what did not come."""
     try:
         async with asyncio.timeout(within_s):

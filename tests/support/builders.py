@@ -21,10 +21,10 @@ from common.model.reports import (
     UpstreamReport,
 )
 from common.model.spec import ClusterSpec
-from common.model.view import ClusterView, LineageEntry, Primary, SyncMember, SyncSet, SyncState
+from common.model.view import ClusterView, Fenced, LineageEntry, Primary, SyncMember, SyncSet, SyncState
 from common.model.wal import ZERO, Lsn, Switch
 from sentinel.decide.core import decide
-from sentinel.decide.observed import Change, Decision, Observed
+from sentinel.decide.observed import Change, Decision, Observed, PrimarySeen
 from tests.support import healthy
 from tests.support.healthy import INCARNATIONS, TERM, UIDS
 
@@ -141,9 +141,22 @@ class Scene:
     spec: ClusterSpec = field(default_factory=ClusterSpec)
     reaches_primary: bool | None = True
     held_s: dict[str, float] = field(default_factory=dict)
+    fenced: frozenset[Fenced] = frozenset()
+    continue_in_term: int = 0
+    last_seen: PrimarySeen | None = None
 
     def observed(self) -> Observed:
-        return Observed("demo", self.spec, self.view, self.keepers, self.reaches_primary, self.held_s)
+        return Observed(
+            "demo",
+            self.spec,
+            self.view,
+            self.keepers,
+            self.reaches_primary,
+            self.held_s,
+            fenced=self.fenced,
+            continue_in_term=self.continue_in_term,
+            last_seen=self.last_seen,
+        )
 
     @property
     def now(self) -> ClusterView:

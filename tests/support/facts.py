@@ -9,9 +9,23 @@ from common.model.names import standby_name
 from common.model.reports import SealReport
 from common.model.view import ClusterView
 from keeper.plan import plan
+from keeper.settings import KeeperSettings
 from keeper.steps import Facts, Life, Step, Upstream, Wait
 from tests.support.builders import FORK, SANDUN_1, position, promotion
 from tests.support.healthy import INCARNATIONS, PORTS, SYSTEM, TERM
+
+
+def local_settings(uid: str = SANDUN_1) -> KeeperSettings:
+    """Settings of a keeper that touches no disk."""
+    return KeeperSettings.model_validate(
+        {
+            "uid": uid,
+            "site": "sandun",
+            "root": "/nowhere",
+            "replication_password_file": "/nowhere/a",
+            "rewind_password_file": "/nowhere/b",
+        }
+    )
 
 
 def life_of(uid: str, *, term: int = 1, complete: bool = True) -> Life:

@@ -15,10 +15,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def entry_points() -> set[str]:
-    """What is started by name, and the one part that is delivered for tests."""
+    """What is started by name, what is there before its use, and the one part that is delivered for tests."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         scripts = tomllib.load(file)["project"]["scripts"]
     programs = {target.partition(":")[0] for target in scripts.values()} | {"pgha.__main__"}
+    # A keeper starts its deadman by name.
+    programs.add("keeper.deadman.main")
     # The contract tests hold it to what etcd does, so that whatever stands on the Store can run without one.
     return programs | {"common.store.memory"}
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from common.store.port import Delete, Put
+from pgha.exits import Exit
+from tests.support import healthy
 from tests.support.cluster import KEYS, SPEC, Cluster, cluster
 
 
@@ -75,10 +77,11 @@ NEWER = b'{"schema_version": 99, "uid": "x"}'
     [
         (KEYS.keeper("ghost"), BROKEN),
         (KEYS.keeper("ghost"), NEWER),
+        (KEYS.keeper("ghost"), healthy.keeper("sandun-2").to_bytes()),
         (KEYS.proxy("ghost"), BROKEN),
         (KEYS.spec, b'{"schema_version": 1, "durabilty": {}}'),
     ],
-    ids=["keeper", "newer keeper", "proxy", "spec"],
+    ids=["keeper", "newer keeper", "another keeper's report", "proxy", "spec"],
 )
 def test_a_document_that_cannot_be_read_is_named_and_stops_nobody(
     running: Cluster, key: str, value: bytes
@@ -104,6 +107,82 @@ def test_a_document_that_cannot_be_read_is_named_and_stops_nobody(
         finally:
             good = Put(key, SPEC.to_bytes()) if key == KEYS.spec else Delete(key)
             await running.demo.store.transact([], [good])
+        await running.until_well(term=term + 1)
+
+    running.run(story())
+
+
+async def restart_sentinels(running: Cluster) -> None:
+    """So that none of them remembers a document that it could read."""
+    for place in running.demo.layout.sentinels:
+        await running.stop_service(place.uid)
+        await running.start(place.uid)
+
+
+@pytest.mark.parametrize("value", [BROKEN, NEWER], ids=["broken", "newer"])
+def test_beside_a_view_that_cannot_be_read_nothing_is_decided(running: Cluster, value: bytes) -> None:
+    """The leader names it, and nobody is told to empty a directory; put back, all goes on, failover too."""
+
+    async def story() -> None:
+        [stored] = (await running.demo.store.read(KEYS.view)).items
+        events = len(await running.history())
+        term = running.view.term
+        async with running.writing():
+            await running.more_writes()
+            await running.demo.store.transact([], [Put(KEYS.view, value)])
+            try:
+                await restart_sentinels(running)
+                await running.until(
+                    lambda seen: seen.leader and f"malformed_document {KEYS.view}" in running.reasons(),
+                    "the leader names it",
+                )
+                code, shown = running.status()
+                said = {name.partition(" ")[0] for name in running.reasons()}
+                assert len(await running.history()) == events
+                assert [item.value for item in (await running.demo.store.read(KEYS.view)).items] == [value]
+            finally:
+                await running.demo.store.transact([], [Put(KEYS.view, stored.value)])
+            await running.until_well(term=term)
+            await running.more_writes()
+            await running.crash(running.primary)
+            await running.until(
+                lambda seen: seen.view and seen.view.term > term and seen.view.route, "a new route"
+            )
+            await running.more_writes()
+        await running.until_well(term=term + 1)
+
+        assert "data_without_view" not in said
+        assert said & {"no_keepers", "keeper_missing", "initializing"} == set()
+        assert code == Exit.NO_PRIMARY
+        assert shown["reasons"][0]["subject"] == KEYS.view
+
+    running.run(story())
+
+
+def test_sentinels_that_begin_beside_a_spec_that_cannot_be_read_name_it(running: Cluster) -> None:
+    """They decide nothing without one; put right, they do what was waiting."""
+
+    async def story() -> None:
+        term = running.view.term
+        async with running.writing():
+            await running.demo.store.transact([], [Put(KEYS.spec, BROKEN)])
+            try:
+                await restart_sentinels(running)
+                await running.until(
+                    lambda _: (
+                        "without an earlier one nothing is decided"
+                        in running.reasons().get(f"malformed_document {KEYS.spec}", "")
+                    ),
+                    "a leader that has never known one names it",
+                )
+                await running.more_writes()
+            finally:
+                await running.demo.store.transact([], [Put(KEYS.spec, SPEC.to_bytes())])
+            await running.crash(running.primary)
+            await running.until(
+                lambda seen: seen.view and seen.view.term > term and seen.view.route, "a new route"
+            )
+            await running.more_writes()
         await running.until_well(term=term + 1)
 
     running.run(story())

@@ -17,6 +17,7 @@ import yaml
 from common.model.history import HistoryEvent
 from common.model.keys import Keys
 from common.model.reasons import Reason
+from common.model.requests import ContinueRequest
 from common.model.spec import ClusterSpec
 from common.status.documents import Documents
 from common.store.etcd import EtcdSettings, EtcdStore
@@ -64,6 +65,38 @@ def event(generation: int) -> dict[str, bytes]:
         generation=generation, term=4, at=NOW, kind="route_set", text=f"number {generation}"
     )
     return {KEYS.event(generation): written.to_bytes()}
+
+
+def value(etcd: EtcdServer, key: str) -> bytes:
+    """What stands under a key; empty when nothing does."""
+
+    async def read() -> bytes:
+        store = EtcdStore(EtcdSettings(endpoints=(etcd.url,)))
+        found = await store.read(key)
+        await store.close()
+        return next((item.value for item in found.items), b"")
+
+    return aio.run(read())
+
+
+def test_a_failover_that_is_held_back_is_let_go_on_in_the_term_of_that_moment(
+    etcd: EtcdServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The word stands in the store for the sentinels."""
+    put(etcd, stored(documents()))
+
+    assert run(["failover", "--continue"]) == 0
+    assert "term 4" in capsys.readouterr().out
+    assert ContinueRequest.from_bytes(value(etcd, KEYS.continue_request)).term == 4
+
+
+def test_where_there_is_no_cluster_nothing_can_go_on(
+    etcd: EtcdServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor is anything written."""
+    assert run(["failover", "--continue"]) == 1
+    assert "has no view" in capsys.readouterr().err
+    assert value(etcd, KEYS.continue_request) == b""
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from pgha.demo.layout import PORTS
+from tests.checks.check import assert_holds
+from tests.checks.jsonlines import read_history
 from tests.support.ports import free_port
 
 LIMIT_S = 180.0
@@ -85,7 +87,8 @@ def left_over(directory: Path) -> list[str]:
 
 def test_a_crash_loses_nothing_and_leaves_nothing(place: Path) -> None:
     """Three members, the primary's postmaster killed under load: one object, no row lost, no process left."""
-    demo = start(place, "--keepers", "2,1", "--exercise", "crash", "--json")
+    history = place / "history.jsonl"
+    demo = start(place, "--keepers", "2,1", "--exercise", "crash", "--json", "--history", str(history))
     try:
         out, err = demo.communicate(timeout=LIMIT_S)
     finally:
@@ -102,7 +105,9 @@ def test_a_crash_loses_nothing_and_leaves_nothing(place: Path) -> None:
     assert shown["new_primary"] != shown["old_primary"]
     assert shown["term"] == 2
     assert left_over(place) == []
-    assert list(place.iterdir()) == []
+    assert list(place.iterdir()) == [history]
+    assert_holds(read_history(history))
+    assert sum(each.outcome == "ok" for each in read_history(history)) > 100
 
 
 def test_a_demo_that_is_told_to_end_while_it_starts_leaves_nothing(place: Path) -> None:

@@ -36,6 +36,7 @@ def test_a_service_is_ended_with_its_children(tmp_path: Path) -> None:
         await eventually(lambda: bool((tmp_path / "log").read_text()), "the child's pid")
         child = int((tmp_path / "log").read_text())
         await service.end(0.2)
+        await eventually(lambda: not alive(child), "the child has ended, too")
         return child, service.pid
 
     child, pid = run(start_and_end())

@@ -14,7 +14,7 @@ import pytest
 
 from common.errors import PostgresUnavailable, UnsafeOperation
 from common.model.wal import ZERO, Switch
-from keeper.disk import StateFiles
+from common.runtime.disk import StateFiles
 from keeper.postgres.port import PromotionOrder, Source
 from keeper.processes import find_programs
 from tests.support.aio import eventually, run

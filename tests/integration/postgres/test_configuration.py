@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -150,6 +151,29 @@ def test_alter_system_on_a_managed_parameter_is_seen_and_undone() -> None:
             assert after.undone == ()
             assert after.synchronous_standby_names == 'ANY 1 ("nobody")'
             assert await one.value("SELECT current_setting('work_mem')") == "9MB"
+
+    run(story())
+
+
+def test_alter_system_is_undone_also_beside_a_spec_that_postgres_refuses() -> None:
+    """Else commits would wait for no standby for as long as nobody corrects the spec."""
+
+    async def story() -> None:
+        async with servers() as group:
+            one = await group.primary(sync=NOBODY)
+            async with await one.connect(synchronous_commit="local") as connection:
+                await connection.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
+                await connection.execute("SELECT pg_reload_conf()")
+            with pytest.raises(InvalidSpec, match="PostgreSQL refuses"):
+                await one.server.configure(with_parameters(work_mem="enormous"))
+            names = ""
+            for _ in range(100):  # a reload is not waited for
+                names = (await one.server.observe()).synchronous_standby_names
+                if names:
+                    break
+                await asyncio.sleep(0.05)
+
+            assert names == 'ANY 1 ("nobody")'
 
     run(story())
 

@@ -8,13 +8,15 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from time import perf_counter
 
 import psycopg
 import pytest
 
-from common.errors import PostgresUnavailable
+from common.errors import PostgresUnavailable, UnsafeOperation
 from common.runtime.clock import SystemClock
+from keeper.postgres.server import PostgresServer
 from keeper.processes import attached, find, kill_all, postmaster_pid, shared_memory
 from tests.support.aio import eventually, run
 from tests.support.postgres import BY_ITSELF, SPEC, Server, servers
@@ -106,6 +108,57 @@ def test_a_server_whose_directory_was_removed_is_found() -> None:
     run(story())
 
 
+def test_a_busy_server_whose_directory_was_moved_away_is_killed_where_it_is_now() -> None:
+    """PostgreSQL itself would never notice; nobody is left, and what was moved comes up again by its WAL."""
+
+    async def story() -> None:
+        async with servers() as group:
+            primary = await group.primary()
+            elsewhere = primary.root / "elsewhere"
+            await primary.value("CREATE TABLE t AS SELECT 1 AS id")
+            async with busy_backend(primary) as busy:
+                well = await primary.server.why_lost()
+                primary.data.rename(elsewhere)
+                why = await primary.server.why_lost()
+                segment = shared_memory(elsewhere)
+                found = find(elsewhere)
+                await primary.server.kill()
+
+                assert well == ""
+                assert why == f"{primary.data} is gone"
+                assert busy in found
+                assert segment is not None
+                assert find(elsewhere) == []
+                assert attached(segment) == 0
+                assert primary.server.start_id is None
+            elsewhere.rename(primary.data)
+            await primary.start(writable=BY_ITSELF)
+            assert await primary.value("SELECT count(*) FROM t") == 1
+
+    run(story())
+
+
+def test_what_an_interrupted_removal_left_goes_aside() -> None:
+    """A directory without its control file makes room for a clone; a whole one stays."""
+
+    async def story() -> None:
+        async with servers() as group:
+            one = await group.primary()
+            await one.server.set_remains_aside()
+            whole = await one.server.why_lost()
+            (one.data / "global" / "pg_control").unlink()
+            why = await one.server.why_lost()
+            await one.server.kill()
+            await one.server.set_remains_aside()
+            found = await one.server.inspect()
+
+            assert whole == ""
+            assert "has lost its global/pg_control" in why
+            assert (found.kind, found.old_directory_kept) == ("absent", True)
+
+    run(story())
+
+
 def test_the_end_of_the_postmaster_is_heard_within_milliseconds() -> None:
     """wait_until_down returns without any poll, and start_id is gone."""
 
@@ -144,6 +197,24 @@ def test_postgres_outlives_its_keeper_and_is_adopted() -> None:
             assert adopted == before == still
             assert primary.server.start_id is None
             assert find(primary.data) == []
+
+    run(story())
+
+
+def test_a_server_at_another_port_is_not_adopted() -> None:
+    """Clients are there: a keeper that reported its own port would send them where nobody listens."""
+
+    async def story() -> None:
+        async with servers() as group:
+            primary = await group.primary()
+            start_id, port = primary.server.start_id, primary.settings.port
+            moved = PostgresServer(replace(primary.settings, port=port + 1), SystemClock())
+            with pytest.raises(UnsafeOperation, match=f"runs at port {port}.*--port {port}"):
+                await moved.adopt()
+            await moved.close()
+
+            assert primary.server.start_id == start_id
+            assert await primary.value("SELECT 1") == 1
 
     run(story())
 

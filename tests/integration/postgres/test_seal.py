@@ -76,12 +76,9 @@ def test_nothing_is_acknowledged_beyond_the_final_position(replay: str) -> None:
                 await reader.close()
             order = PromotionOrder(2, final.lsn, BY_ITSELF)
             await standby.server.promote(order, 10)
-            async with await standby.connect() as connection:
-                rows = await (await connection.execute("SELECT id FROM written")).fetchall()
-            kept = {int(row[0]) for row in rows}
 
+            await acknowledged.must_all_be_on(standby)
             assert len(acknowledged.ids) >= 40
-            assert acknowledged.ids <= kept
             # Flushed before the seal was reported; the client heard of it a moment later.
             assert len(later) <= 3
             assert moved == final.lsn

@@ -16,14 +16,15 @@ from common.model.view import ClusterView, Primary
 from keeper.state import KeeperState
 from sentinel.decide.conditions import current_conditions
 from sentinel.decide.core import decide
-from sentinel.decide.observed import Change, Observed
+from sentinel.decide.lease import remember_primary
+from sentinel.decide.observed import Change, Observed, PrimarySeen
 from sentinel.stopwatch import Holding
 from tests.support.healthy import UIDS, site_of
 from tests.support.model.keeper import Keeper
+from tests.support.model.known import LEASE_S
 from tests.support.model.postgres import Server, stream
 from tests.support.model.world import World
 
-LEASE_S = 3.0
 SENTINEL = "sentinel"
 
 
@@ -49,7 +50,9 @@ class ClusterModel:
         self.mirror: dict[str, KeeperReport] = {}
         self.holding = Holding()
         self.probed: tuple[str, bool] | None = None
-        self.acked: set[int] = set()
+        self.acked: dict[int, int] = {}
+        self.given_up: set[int] = set()
+        self.last_seen: PrimarySeen | None = None
         self.story: list[str] = []
         self.kinds: list[str] = []
         self.reasons: tuple[Reason, ...] = ()
@@ -73,6 +76,8 @@ class ClusterModel:
             return False
         followers = self.world.flushed(primary.uid)
         wanted = {uid for uid in self.uids if site_of(uid) != primary.site}
+        if self.spec.durability.mode == "async":
+            wanted = set()
         members = {member.uid for member in view.sync.current.members}
         ends = {keeper.server.end for keeper in self.keepers.values() if keeper.server}
         return len(followers) == len(self.uids) - 1 and members == wanted and len(ends) == 1
@@ -89,6 +94,7 @@ class ClusterModel:
     def round(self, *, lazy: float = 0.0) -> None:
         """Let everybody act once in some order; each is too late with the probability ``lazy``."""
         self.world.now += self.random.choice((0.05, 0.1, 0.25))
+        self.world.kill_overdue()
         actors = [*self.uids, SENTINEL]
         self.random.shuffle(actors)
         for actor in actors:
@@ -112,6 +118,7 @@ class ClusterModel:
         if online:
             self.reports[uid] = keeper.report()
             self.leases[uid] = self.world.now + LEASE_S
+            keeper.lease_confirmed()
 
     def server_works(self, uid: str) -> None:
         """Stream, come up, write for clients of its own, and tell those whose commits are safe."""
@@ -130,9 +137,9 @@ class ClusterModel:
             if primary.uid not in self.world.frozen:
                 primary.acknowledge(self.acknowledged)
 
-    def acknowledged(self, record: int) -> None:
+    def acknowledged(self, record: int, term: int) -> None:
         """I3, early: who is named by now holds whatever anybody still acknowledges."""
-        self.acked.add(record)
+        self.acked[record] = term
         if self.view and self.view.primary and self.view.phase in {"promoting", "running"}:
             server = self.named_server(self.view.primary)
             assert server is None or record in server.log, "acknowledged, but not by the named primary"
@@ -147,9 +154,12 @@ class ClusterModel:
                 self.mirror.pop(uid, None)
                 if uid in self.reports:
                     self.mirror[uid] = self.reports[uid]
-        seen = Observed("demo", self.spec, self.view, dict(self.mirror), self._probe())
+        # An operator is at hand who lets every failover go on: what breaks here follows nobody around.
+        term = self.view.term if self.view else 0
+        seen = Observed("demo", self.spec, self.view, dict(self.mirror), self._probe(), continue_in_term=term)
+        self.last_seen = remember_primary(self.last_seen, seen)
         held = self.holding.observe(current_conditions(seen), now)
-        decision = decide(replace(seen, held_s=held))
+        decision = decide(replace(seen, held_s=held, last_seen=self.last_seen))
         self.reasons = decision.reasons
         if decision.change is not None:
             self.write(decision.change)
@@ -167,6 +177,8 @@ class ClusterModel:
 
     def write(self, change: Change) -> None:
         """Write the view as the fenced transaction would, and hold it to I1 and I3."""
+        if change.only_without in self.reports:
+            return
         old, new = self.view, change.view
         assert new.generation == (old.generation if old else 0) + 1, "I1"
         assert new.term >= (old.term if old else 1), "I1"
@@ -175,10 +187,24 @@ class ClusterModel:
         self.tell(f"g{new.generation} t{new.term} {change.kind}: {change.text}")
         if change.kind in {"primary_named", "primary_named_again", "route_set"} and new.primary:
             server = self.named_server(new.primary)
-            lost = self.acked - set(server.log) if server else set()
+            lost = self.acked.keys() - set(server.log) if server else set()
+            if old is not None and change.kind == "primary_named":
+                lost -= self.may_be_lost(old, new, lost)
             assert not lost, f"I3: {new.primary.uid} lacks acknowledged {sorted(lost)}"
         if change.kind == "route_set":
             self.check_confirmed(new)
+
+    def may_be_lost(self, old: ClusterView, new: ClusterView, lost: set[int]) -> set[int]:
+        """What a lease alone protected, in the term that ended, and that the view owns up to."""
+        if not lost or not old.sync.lease_protects or new.forsaken == old.forsaken:
+            return set()
+        given_up = {record for record in lost if self.acked[record] == old.term - 1}
+        assert len(given_up) <= self.spec.durability.max_lag_on_failover
+        self.tell(f"given up: {sorted(given_up)}")
+        for record in given_up:
+            del self.acked[record]
+        self.given_up |= given_up
+        return given_up
 
     def check_confirmed(self, view: ClusterView) -> None:
         """I7: ``k`` members of every set in force hold a record that the primary wrote after its start."""
@@ -196,7 +222,7 @@ class ClusterModel:
     def check_copies(self, uid: str) -> None:
         """I3: what a new life on ``uid`` gives up stands complete on others."""
         others = [each.server for each in self.keepers.values() if each.uid != uid and each.server]
-        holders = [server for server in others if self.acked <= set(server.log)]
+        holders = [server for server in others if self.acked.keys() <= set(server.log)]
         assert holders, f"I3: {uid} gives up the last copy of something acknowledged"
 
     # Faults.
@@ -222,8 +248,9 @@ class ClusterModel:
                 self.lose_host(uid)
 
     def wipe(self, uid: str) -> None:
-        """A host comes back with an empty disk; one only, since ``k = 1`` survives no second loss."""
-        if not self.wiped and self.keepers[uid].server is not None:
+        """A host comes back with an empty disk; one only, and only while somebody else acknowledges."""
+        protected = self.view is not None and not self.view.sync.lease_protects
+        if not self.wiped and protected and self.keepers[uid].server is not None:
             self.wiped = uid
             self.lose_host(uid)
             self.tell(f"{uid}: its disk is empty")
@@ -251,7 +278,7 @@ class ClusterModel:
 
     def replace_sentinel(self) -> None:
         self.tell("another sentinel takes over")
-        self.holding, self.probed = Holding(), None
+        self.holding, self.probed, self.last_seen = Holding(), None, None
 
     def heal(self) -> None:
         """Everything that was killed or cut comes back."""

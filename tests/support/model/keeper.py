@@ -14,7 +14,7 @@ from common.model.view import ClusterView, Member, SyncSet
 from keeper import steps
 from keeper.pauses import Pauses
 from keeper.plan import plan
-from tests.support.model.known import Known, Progress
+from tests.support.model.known import KILL_S, LEASE_S, STOP_S, Known, Progress
 from tests.support.model.postgres import Server, acknowledged
 
 PROMOTE_TIMEOUT_S = 10.0
@@ -33,6 +33,30 @@ class Keeper(Known):
         self.forget_start("starting")
         if self.server is None or not self.server.running:
             self.learn_data()
+        self.lease_end = 0.0
+        self.held = self.uid in self.world.deadlines and self.world.now < self.stop_at
+        if self._protects() and not self.held and self.server is not None:
+            self.server.end_processes()
+
+    def _protects(self) -> bool:
+        view, life = self.state.view, self.state.life
+        named = (view.primary or view.old_primary) if view is not None and view.sync.lease_protects else None
+        return named is not None and life is not None and named.incarnation == life.incarnation
+
+    def lease_confirmed(self) -> None:
+        """The store has the report under a lease that was just renewed."""
+        self.lease_end = self.world.now + LEASE_S
+        if self.held:
+            self.world.deadlines[self.uid] = self.lease_end - KILL_S
+
+    def _hold(self) -> None:
+        if self.lease_end - STOP_S <= self.world.now:
+            raise PostgresUnavailable("there is no lease to count on")
+        self.world.deadlines[self.uid], self.held = self.lease_end - KILL_S, True
+
+    def _release(self) -> None:
+        self.held = False
+        self.world.deadlines.pop(self.uid, None)
 
     def die(self) -> None:
         self.alive = False
@@ -63,6 +87,8 @@ class Keeper(Known):
             self._advance_work()
         if self.act is None:
             self._take(newest)
+            if self.held and self.world.now >= self.stop_at:
+                self._fence()
             self._look()
             self.act = self._do(plan(self.view, self.facts()))
         try:
@@ -93,6 +119,12 @@ class Keeper(Known):
             self.state = self.state.completed()
             self.postgres = "running"
 
+    def _fence(self) -> None:
+        self.held = False
+        if self.server is not None and self.server.running:
+            self.server.end_processes()
+            self.forget_start("down")
+
     def _do(self, step: steps.Step) -> Generator[None]:
         view = self.view
         if view is None:
@@ -102,7 +134,9 @@ class Keeper(Known):
         elif isinstance(step, steps.Promote):
             yield from self._promote(view, step)
         else:
-            self.state = self.state.obeying(view)
+            unguarded = view.sync.lease_protects and self.role == "primary" and not self.facts().guarded
+            if not isinstance(step, steps.Guard) and not unguarded:
+                self.state = self.state.obeying(view)
             if isinstance(step, steps.Initialize):
                 yield from self._initialize(step.term)
             elif isinstance(step, steps.ConfirmPromotion):
@@ -110,7 +144,15 @@ class Keeper(Known):
             else:
                 self._do_at_once(view, step)
 
+    def _see_to_the_lease(self, view: ClusterView, step: steps.Step) -> None:
+        leaves = isinstance(step, steps.Serve) and not view.sync.lease_protects
+        if isinstance(step, steps.Guard):
+            self._hold()
+        elif leaves or isinstance(step, steps.StartStandby | steps.Follow):
+            self._release()
+
     def _do_at_once(self, view: ClusterView, step: steps.Step) -> None:
+        self._see_to_the_lease(view, step)
         match step:
             case steps.Serve():
                 self._serve(view)
@@ -206,7 +248,7 @@ class Keeper(Known):
         if self.server is not None and self.server.running:
             self.server.end_processes()
         incarnation = self.new_id()
-        self.state = self.state.born(incarnation, view.term).obeying(view)
+        self.state = self.state.born(incarnation, view.term, self.seal).obeying(view)
         self.forget_start("cloning" if isinstance(step, steps.Clone) else "rewinding")
         yield
         while not self._is_named(incarnation):
@@ -267,11 +309,11 @@ class Keeper(Known):
         flushed = self.world.flushed(self.uid)
         return sum(flushed.get(name, 0) >= at for name in names_of(each, term)) >= each.k
 
-    def acknowledge(self, told: Callable[[int], None]) -> None:
+    def acknowledge(self, told: Callable[[int, int], None]) -> None:
         """Tell clients of the commits that enough standbys hold."""
         if self.server is not None and self.server.writable:
             for record in acknowledged(self.server, self.world.flushed(self.uid)):
-                told(record)
+                told(record, self.state.term)
 
 
 def slot_of(member: Member, term: int) -> str:

@@ -25,6 +25,8 @@ from tests.support.model.postgres import Server
 from tests.support.model.world import World
 
 RESTART_AFTER_S = 2.0
+LEASE_S = 3.0
+STOP_S, KILL_S = LEASE_S / 3, LEASE_S / 6
 
 
 @dataclass
@@ -58,6 +60,8 @@ class Known:
     work: Generator[None] | None = None
     work_for: str = ""
     work_source: str = ""
+    lease_end: float = 0.0
+    held: bool = False
     phase: tuple[int, str] = (0, "")
     phase_since: float = 0.0
     pauses: Pauses = field(default_factory=Pauses)
@@ -91,7 +95,13 @@ class Known:
             phase_seen_s=self.world.now - self.phase_since,
             retry_in_s=self.pauses.left_s(self.world.now),
             restart_after_s=RESTART_AFTER_S,
+            guarded=self.held and self.world.now < self.stop_at,
         )
+
+    @property
+    def stop_at(self) -> float:
+        """When the keeper itself ends a primary whose commits only the lease protects."""
+        return self.world.deadlines.get(self.uid, -1.0) + KILL_S - STOP_S
 
     def report(self) -> KeeperReport:
         server, state, running = self.server, self.state, self.postgres == "running"
@@ -114,6 +124,8 @@ class Known:
             history=server.history if server and running else (),
             greatest_timeline=server.timeline if server else 0,
             lsn=Lsn(server.end) if server else ZERO,
+            lease_ttl_s=LEASE_S,
+            ended=state.ended,
             seal=self.seal,
             promotion=state.promotion,
             sync=self._sync(),

@@ -121,6 +121,9 @@ def stream(standby: Server, upstream: Server, most: int) -> bool:
 
 def acknowledged(primary: Server, flushed: dict[str, int]) -> list[int]:
     """Take out the commits that ``k`` members of the running sync set have flushed, by name."""
+    if primary.k == 0:
+        done, primary.waiting = [record for _, record in primary.waiting], []
+        return done
     furthest: dict[str, int] = {}
     for name in primary.sync_names & flushed.keys():
         parsed = parse_standby_name(name)

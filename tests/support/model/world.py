@@ -20,6 +20,14 @@ class World:
     frozen: set[str] = field(default_factory=set)
     slow: set[str] = field(default_factory=set)
     servers: dict[str, Server] = field(default_factory=dict)
+    deadlines: dict[str, float] = field(default_factory=dict)
+    """When the deadman of each host that has one armed kills; it goes on until it is disarmed."""
+
+    def kill_overdue(self) -> None:
+        """Let each deadman do what it must, before anything else moves on its host."""
+        for uid, deadline in self.deadlines.items():
+            if self.now >= deadline and uid not in self.frozen and uid in self.servers:
+                self.servers[uid].end_processes()
 
     def fresh(self) -> int:
         self.counter += 1

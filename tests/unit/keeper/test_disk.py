@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from common.errors import UnsafeOperation
-from keeper.disk import RootLock, StateFiles, write_durably
+from common.runtime import disk
+from common.runtime.disk import DiskSilent, StateFiles, write_durably
+from keeper.root_lock import RootLock
 from tests.support.aio import run
 
 
@@ -28,6 +31,34 @@ def test_a_value_is_read_back_replaced_and_forgotten(tmp_path: Path) -> None:
         assert await files.read("keeper") is None
 
     run(story())
+
+
+def test_a_disk_that_hangs_holds_nobody_up_and_never_undoes_a_newer_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the late write may still happen no other begins; afterwards the newest value stands there."""
+    thawed = threading.Event()
+    begun: list[bytes] = []
+
+    def hang(path: Path, content: bytes) -> None:
+        begun.append(content)
+        thawed.wait()
+        write_durably(path, content)
+
+    async def story() -> list[bytes]:
+        files = StateFiles(tmp_path, limit_s=0.2)
+        with monkeypatch.context() as frozen:
+            frozen.setattr(disk, "write_durably", hang)
+            for term in (3, 4):
+                with pytest.raises(DiskSilent, match="must be remembered"):
+                    await files.write("keeper", {"term": term})
+        while_frozen = list(begun)
+        thawed.set()
+        await files.write("keeper", {"term": 5})
+        assert await files.read("keeper") == {"term": 5}
+        return while_frozen
+
+    assert len(run(story())) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]"])
@@ -56,7 +87,7 @@ def test_a_write_that_fails_leaves_the_old_content(tmp_path: Path, monkeypatch: 
 HOLDER = """
 import sys
 from pathlib import Path
-from keeper.disk import RootLock
+from keeper.root_lock import RootLock
 lock = RootLock(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

@@ -9,9 +9,9 @@ from typing import Any, cast
 from keeper.actions import Actions
 from keeper.local import Local
 from keeper.postgres.port import Postgres
-from keeper.settings import KeeperSettings
 from keeper.state import KeeperState
 from tests.support.aio import run
+from tests.support.facts import local_settings
 from tests.support.healthy import view
 
 
@@ -42,16 +42,7 @@ def test_a_new_life_and_an_obeyed_view_are_both_remembered() -> None:
     """Neither change is made to a memory that the other has replaced meanwhile."""
 
     async def both() -> tuple[KeeperState, SlowDisk]:
-        settings = KeeperSettings.model_validate(
-            {
-                "uid": "sandun-1",
-                "site": "sandun",
-                "root": "/nowhere",
-                "replication_password_file": "/nowhere/a",
-                "rewind_password_file": "/nowhere/b",
-            }
-        )
-        local = Local(settings=settings, state=KeeperState(keeper_id="k"), life_id="1", version="0")
+        local = Local(settings=local_settings(), state=KeeperState(keeper_id="k"), life_id="1", version="0")
         disk = SlowDisk()
         actions = Actions(cast("Postgres", None), disk, local, lambda: "0000000a", 1.0)
         await asyncio.gather(

@@ -9,7 +9,7 @@ import pytest
 
 from common.model.view import ClusterView, Primary, SyncSet, SyncState
 from keeper.plan import plan
-from keeper.steps import ConfirmPromotion, Initialize, Promote, Seal, Serve, StartWritable, Stop
+from keeper.steps import Claim, ConfirmPromotion, Initialize, Promote, Seal, Serve, StartWritable, Stop
 from tests.support.builders import (
     SANDUN_1,
     SANDUN_2,
@@ -72,6 +72,26 @@ def test_data_of_another_cluster_are_left_alone(view: ClusterView) -> None:
     """Whatever the view says of this uid, those data are not what it means."""
     for facts in (as_primary(), as_standby(SHIQIAO_1), not_running(as_standby(SHIQIAO_1))):
         assert why_it_waits(view, replace(facts, system_identifier="1")) == "foreign_data"
+
+
+@pytest.mark.parametrize("view", PHASES, ids=lambda view: view.phase)
+def test_a_directory_in_another_life_is_claimed_before_anything_else(view: ClusterView) -> None:
+    """By a keeper that is no member yet too; not before there is a view, which says whose data it may be."""
+    outsider = view.changed(members=())
+    for facts in (as_primary(), as_standby(SHIQIAO_1), not_running(as_standby(SHIQIAO_1))):
+        here = replace(facts, life=None, unclaimed="the data directory lacks its marker")
+
+        assert plan(view, here) == plan(outsider, here) == Claim("the data directory lacks its marker")
+        assert why_it_waits(None, here) == "no_view"
+        assert why_it_waits(view, replace(here, system_identifier="1")) == "foreign_data"
+        assert why_it_waits(view, replace(here, retry_in_s=1.0)) == "retry"
+
+
+def test_nothing_is_claimed_before_the_cluster_has_data() -> None:
+    """Its system identifier is not known yet: no directory can be said to be of it."""
+    here = not_running(as_standby(SHIQIAO_1), life=None, unclaimed="the data directory says 0000000a")
+
+    assert why_it_waits(beginning(), here) == "not_named"
 
 
 def test_a_keeper_that_is_no_member_waits() -> None:

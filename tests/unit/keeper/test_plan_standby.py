@@ -53,6 +53,20 @@ def test_who_follows_is_left_alone(view: ClusterView) -> None:
     assert why_it_waits(view, as_standby(SHIQIAO_1)) == "following"
 
 
+def test_a_life_whose_next_wal_is_gone_is_replaced_by_a_clone() -> None:
+    """The life that the view names, and no later one; and only while there is a route."""
+    facts = as_standby(SHIQIAO_1)
+
+    def asks(incarnation: str, view: ClusterView) -> ClusterView:
+        changed = [m.changed(rebuild=incarnation) if m.uid == SHIQIAO_1 else m for m in view.members]
+        return view.changed(members=tuple(changed))
+
+    assert facts.life is not None
+    assert isinstance(plan(asks(facts.life.incarnation, running_view()), facts), Clone)
+    assert why_it_waits(asks(facts.life.incarnation, promoting_view()), facts) == "diverged"
+    assert why_it_waits(asks("an-earlier", running_view()), facts) == "following"
+
+
 def test_a_primary_with_a_new_address_is_followed_there() -> None:
     """In the same term and under the same name: no seal is needed."""
     moved = [m.changed(port=5999) if m.uid == SANDUN_1 else m for m in running_view().members]
@@ -116,6 +130,14 @@ def test_a_diverged_member_is_rewound_once_there_is_a_route(facts: Facts) -> Non
 
     assert isinstance(step, Rewind)
     assert (step.upstream_uid, step.term) == (SANDUN_1, TERM)
+
+
+def test_a_diverged_member_whose_rewinds_fail_is_cloned() -> None:
+    """A wrong password of the rewind role would otherwise keep it away for ever (protocol, section 9)."""
+    facts = entered(6, (1, 1))
+
+    assert isinstance(plan(running_view(), replace(facts, failed_rewinds=2)), Rewind)
+    assert isinstance(plan(running_view(), replace(facts, failed_rewinds=3)), Clone)
 
 
 def test_a_diverged_member_waits_for_the_route() -> None:

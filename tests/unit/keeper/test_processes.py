@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from keeper.processes import _may_be_of
+from keeper.proc import Place, may_run_as
 
 SOMEBODY, ELSE = 4001, 4002
 
 
 def test_a_server_of_another_user_is_of_another_directory(tmp_path: Path) -> None:
     """A server runs as the owner of its data, or it refuses to start."""
-    assert not _may_be_of(tmp_path, ELSE)
-    assert _may_be_of(tmp_path, os.geteuid())
+    assert not may_run_as(Place.of(tmp_path), ELSE)
+    assert may_run_as(Place.of(tmp_path), os.geteuid())
 
 
 def test_when_the_directory_is_gone_an_ordinary_user_minds_only_its_own(
@@ -24,8 +24,8 @@ def test_when_the_directory_is_gone_an_ordinary_user_minds_only_its_own(
     """Another PostgreSQL on the machine must not keep it from working."""
     monkeypatch.setattr("os.geteuid", lambda: SOMEBODY)
 
-    assert not _may_be_of(tmp_path / "gone", ELSE)
-    assert _may_be_of(tmp_path / "gone", SOMEBODY)
+    assert not may_run_as(Place.of(tmp_path / "gone"), ELSE)
+    assert may_run_as(Place.of(tmp_path / "gone"), SOMEBODY)
 
 
 def test_when_the_directory_is_gone_root_minds_everybody(
@@ -34,4 +34,4 @@ def test_when_the_directory_is_gone_root_minds_everybody(
     """It may have started a server as any user."""
     monkeypatch.setattr("os.geteuid", lambda: 0)
 
-    assert _may_be_of(tmp_path / "gone", SOMEBODY)
+    assert may_run_as(Place.of(tmp_path / "gone"), SOMEBODY)

@@ -46,6 +46,14 @@ def test_a_directory_that_an_interrupted_clone_left_is_as_complete_as_before() -
     assert state.present_life == Life("c", 1, complete=True)
 
 
+def test_a_directory_that_a_rewind_left_half_done_is_incomplete() -> None:
+    """Whatever was known of it before; without a life there is nothing to spoil."""
+    state = NEW.born("a", 1).completed().spoiled()
+
+    assert state.present_life == Life("a", 1, complete=False)
+    assert NEW.spoiled() == NEW
+
+
 def test_a_clone_that_never_came_up_does_not_become_complete_by_a_second_one() -> None:
     """The second is interrupted, and the first lies there again: it still lacks WAL of its term."""
     state = NEW.born("a", 1).completed().born("b", 2).born("c", 3).found("b", "d")

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from common.model.reasons import Reason
+from common.model.view import SyncSet, SyncState
 from common.status.assemble import assemble
 from common.status.documents import Documents
 from common.store.port import StoreMember
@@ -35,6 +36,13 @@ def test_the_first_lines_say_what_matters() -> None:
     assert lines[1] == "primary:  sandun-1 (sandun), writers go to 127.0.0.1:24820"
     assert lines[2] == "leader:   sentinel-witness"
     assert lines[3] == "sync set: 1 of shiqiao-1, shiqiao-2, mode degrade"
+
+
+def test_a_set_that_asks_nobody_says_what_protects_instead() -> None:
+    """Zero of nobody would look like a mistake."""
+    alone = view(sync=SyncState(current=SyncSet(id=15, k=0)))
+
+    assert "sync set: nobody (a lease protects commits), mode degrade" in text(documents(view=alone))
 
 
 def test_every_keeper_proxy_and_etcd_member_has_a_line() -> None:

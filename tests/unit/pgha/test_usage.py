@@ -22,7 +22,11 @@ WRONG = [
     ["status", "--watch", "--interval", "0"],
     ["history", "-n", "many"],
     ["history", "-n", "-1"],
+    ["failover"],
+    ["failover", "--now"],
     ["init", "-f", "/does/not/exist"],
+    ["resume"],
+    ["resume", "--accept-restored-store", "--wait", "-1"],
     ["spec"],
     ["spec", "nope"],
     ["spec", "validate"],
@@ -35,7 +39,7 @@ WRONG = [
     ["demo", "--port-base", "80"],
     ["demo", "--exercise", "crash,earthquake"],
     ["demo", "--survive", "planet"],
-    ["demo", "--mode", "async"],
+    ["demo", "--mode", "eventually"],
     ["demo", "--postgres", "/does/not/exist"],
 ]
 
@@ -53,7 +57,7 @@ def test_wrong_usage_exits_64_with_one_line(arguments: list[str], capsys: pytest
     assert "--help" in said.err
 
 
-@pytest.mark.parametrize("command", ["init", "status", "history", "spec", "demo", "version"])
+@pytest.mark.parametrize("command", ["init", "status", "history", "failover", "spec", "demo", "version"])
 def test_help_is_no_mistake(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Asking for help succeeds and writes to standard output."""
     assert run([command, "--help"]) == 0

@@ -157,12 +157,23 @@ def test_a_view_that_vanishes_or_cannot_be_read_changes_nothing() -> None:
     assert "term = 'x'" in torn.reasons[0].text
 
 
-def test_a_store_that_became_another_is_named_while_its_views_go_on() -> None:
-    """Whether to trust it is a human's decision."""
-    decision = decide(view(), shown(view(generation=18), store_problem="etcd cluster id 2 instead of 1"))
+def test_nothing_of_a_store_that_became_another_is_obeyed() -> None:
+    """Not even a view that would follow: whether to trust it is a human's decision; the route stays."""
+    newer = shown(view(generation=18, route=None), suspended=("etcd cluster id 2 instead of 1",), uid="p1")
+    decision = decide(view(), newer)
 
-    assert decision.generation == 18
-    assert codes(decision) == ["store_went_backwards"]
+    assert decision.target == HOME
+    assert decision.generation == view().generation
+    assert codes(decision) == ["store_restored"]
+    assert "pgha resume --accept-restored-store" in decision.reasons[0].fix
+
+
+def test_a_store_that_is_not_believed_proves_no_route() -> None:
+    """Without an attestation sessions are cut in time, as if the store were away."""
+    decision = decide(view(), shown(view(), suspended=("no view",), unproven_s=6.0, limit_s=5.0))
+
+    assert decision.target is None
+    assert decision.cuts_all
 
 
 def test_a_route_of_another_term_than_its_view_is_no_route() -> None:

@@ -7,17 +7,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from common.errors import PeerUnavailable
+from common.model.attestation import Attestation
 from common.model.base import Document
 from common.model.keys import Keys
 from common.model.reasons import Reason
 from common.model.reports import ProxyReport
 from common.model.spec import ClusterSpec
+from common.model.view import Route
+from common.runtime.disk import Disk
 from common.store.memory import MemoryEtcd, MemoryStore
 from common.store.mirror import Mirror
 from common.store.port import Put
 from common.store.publisher import Publisher
 from common.store.session import Session
 from proxy.admission import ParkLimits
+from proxy.kept import KeptView
 from proxy.listener import Figures
 from proxy.route import Decision
 from proxy.service import ProxyService
@@ -49,11 +54,36 @@ class FakeTraffic:
         self.settled += 1
 
 
+@dataclass
+class FakeKeeper:
+    """The keeper of the route's primary, as a proxy asks it; says nothing until told to."""
+
+    attests: bool = False
+    age_s: float = 0.1
+    differs: dict[str, object] = field(default_factory=dict)
+    asked: int = 0
+
+    async def ask(self, route: Route, nonce: str, timeout_s: float) -> Attestation:
+        self.asked += 1
+        if not self.attests:
+            raise PeerUnavailable(f"no answer within {timeout_s:g} s")
+        right = {
+            "nonce": nonce,
+            "cluster": KEYS.cluster,
+            "uid": route.uid,
+            "incarnation": route.incarnation,
+            "term": route.term,
+            "age_s": self.age_s,
+        }
+        return Attestation.model_validate(right | self.differs)
+
+
 class Bench:
     """A proxy service on a store of its own."""
 
-    def __init__(self) -> None:
-        self.clock = ManualClock()
+    def __init__(self, clock: ManualClock, kept: KeptView) -> None:
+        self.clock = clock
+        self.keeper = FakeKeeper()
         self.etcd = MemoryEtcd(self.clock)
         self.store = MemoryStore(self.etcd)
         self.traffic = FakeTraffic()
@@ -67,8 +97,12 @@ class Bench:
             clock=self.clock,
             view=Mirror(self.store, self.clock, KEYS.view),
             spec=Mirror(self.store, self.clock, KEYS.spec, confirm_every_s=10.0),
+            store=Mirror(self.store, self.clock, KEYS.store, confirm_every_s=10.0),
             publisher=Publisher(self.store, self.session, self.clock, KEYS.proxy("p1")),
             traffic=self.traffic,
+            attestor=self.keeper,
+            new_nonce=lambda: "n",
+            kept=kept,
             beat=lambda: None,
         )
 
@@ -90,8 +124,11 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(*, in_reach: bool = True) -> AsyncIterator[Bench]:
-    there = Bench()
+async def bench(*, in_reach: bool = True, disk: Disk | None = None) -> AsyncIterator[Bench]:
+    clock = ManualClock()
+    kept = KeptView(disk, clock, KEYS.cluster)
+    await kept.load()
+    there = Bench(clock, kept)
     if not in_reach:
         there.store.cut()
     tasks = [asyncio.create_task(loop) for loop in (*there.service.loops(), there.session.run())]
@@ -147,11 +184,12 @@ def test_a_proxy_that_starts_before_the_store_serves_as_soon_as_it_is_there() ->
     run(story())
 
 
-def test_without_the_store_the_last_route_stays_and_the_next_view_is_obeyed_after_it() -> None:
+def test_without_the_store_an_attested_route_stays_and_the_next_view_is_obeyed_after_it() -> None:
     """However long that takes; the lease is a new one then."""
 
     async def story() -> None:
         async with bench() as there:
+            there.keeper.attests = True
             there.put(KEYS.view, view())
             await there.clock.advance(1)
             there.store.cut()
@@ -252,7 +290,8 @@ def test_another_process_with_the_same_uid_stops_the_reports_but_not_the_service
     """When it has gone, as an earlier life of this proxy has within its lease, reports go on."""
 
     async def story() -> None:
-        there = Bench()
+        clock = ManualClock()
+        there = Bench(clock, KeptView(None, clock, KEYS.cluster))
         lease = there.etcd.grant(5)
         there.etcd.transact([], [Put(KEYS.proxy("p1"), b"{}", lease.id)])
         tasks = [asyncio.create_task(loop) for loop in (*there.service.loops(), there.session.run())]

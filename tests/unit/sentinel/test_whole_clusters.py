@@ -8,9 +8,11 @@ from __future__ import annotations
 import pytest
 
 from common.model.spec import ClusterSpec
+from sentinel.decide.lease import LEASE_MARGIN_S
 from tests.support.builders import SANDUN_1, SHIQIAO_1
 from tests.support.healthy import UIDS, site_of
 from tests.support.model.cluster import ClusterModel
+from tests.support.model.known import LEASE_S
 
 SEEDS = range(160)
 BATCH = 20
@@ -125,7 +127,7 @@ def test_a_primary_that_is_cut_off_cannot_acknowledge_after_its_successor_is_nam
 
     assert server is not None
     assert server.writable
-    assert not set(server.log[-len(server.waiting) :]) & cluster.acked
+    assert not set(server.log[-len(server.waiting) :]) & cluster.acked.keys()
     cluster.heal()
     cluster.until_healthy(ROUNDS_HEAL)
 
@@ -179,6 +181,91 @@ def test_whatever_happens_nothing_acknowledged_is_lost_and_the_cluster_heals(fir
         try:
             cluster.until_healthy(ROUNDS_BEGIN)
             for _ in range(60):
+                if cluster.random.random() < 0.2:
+                    cluster.something_breaks()
+                cluster.round(lazy=0.4)
+            cluster.heal()
+            cluster.until_healthy(ROUNDS_HEAL)
+        except AssertionError as error:
+            raise AssertionError("\n".join([f"seed {seed}", *cluster.story, str(error)])) from error
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_asynchronous_primary_that_crashes_loses_nothing(seed: int) -> None:
+    """Its keeper lives: it seals at once, is the quorum by itself, and every commit counts."""
+    cluster = healthy_cluster(seed, durability={"mode": "async"})
+    old = primary_of(cluster)
+    cluster.crash(old)
+    cluster.round()
+    cluster.until_healthy(ROUNDS_HEAL)
+
+    assert cluster.kinds.count("sealing") == 1
+    assert not cluster.given_up
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_asynchronous_primary_is_succeeded_once_its_lease_cannot_live_any_more(seed: int) -> None:
+    """Its host is gone: a standby takes over, and what is lost is owned up to when the host is back."""
+    cluster = healthy_cluster(seed, durability={"mode": "async"})
+    old = primary_of(cluster)
+    cluster.lose_host(old)
+    lost_at = cluster.world.now
+    until_routed_elsewhere(cluster, old)
+    waited_s = cluster.world.now - lost_at
+    cluster.heal()
+    cluster.until_healthy(ROUNDS_HEAL)
+
+    assert waited_s > LEASE_S + LEASE_MARGIN_S
+    assert cluster.view is not None
+    assert [each.lost_bytes is None for each in cluster.view.forsaken] in ([], [False])
+    assert ("wal_lost" in cluster.kinds) != ("no_wal_lost" in cluster.kinds)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_asynchronous_primary_that_is_cut_off_ends_before_its_successor_is_named(seed: int) -> None:
+    """It cannot renew its lease: it is down by then, and has acknowledged nothing since."""
+    cluster = healthy_cluster(seed, durability={"mode": "async"})
+    old = primary_of(cluster)
+    for other in (*UIDS, "sentinel"):
+        if other != old:
+            cluster.cut(old, other)
+    until_routed_elsewhere(cluster, old)
+    server = cluster.keepers[old].server
+
+    assert server is not None
+    assert not server.running
+    cluster.heal()
+    cluster.until_healthy(ROUNDS_HEAL)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_last_member_serves_alone_and_asks_again_when_others_are_back(seed: int) -> None:
+    """With ``degrade`` commits wait for nobody once nobody is there, and for somebody as soon as he is."""
+    cluster = ClusterModel(seed, uids=(SANDUN_1, SHIQIAO_1))
+    cluster.until_healthy(ROUNDS_BEGIN)
+    cluster.lose_host(SHIQIAO_1)
+    for _ in range(60):
+        cluster.round()
+    before = len(cluster.acked)
+    for _ in range(30):
+        cluster.round()
+
+    assert cluster.view is not None
+    assert cluster.view.sync.current.k == (0 if primary_of(cluster) == SANDUN_1 else 1)
+    assert len(cluster.acked) > before
+    cluster.heal()
+    cluster.until_healthy(ROUNDS_HEAL)
+    assert cluster.view.sync.current.k == 1
+
+
+@pytest.mark.parametrize("first", SEEDS[::BATCH])
+def test_whatever_happens_a_lease_loses_no_more_than_it_says(first: int) -> None:
+    """``async`` under random faults: nobody acknowledges beside a successor, and losses are owned up to."""
+    for seed in range(first, first + BATCH):
+        cluster = ClusterModel(seed, spec=ClusterSpec.model_validate({"durability": {"mode": "async"}}))
+        try:
+            cluster.until_healthy(ROUNDS_BEGIN)
+            for _ in range(80):
                 if cluster.random.random() < 0.2:
                     cluster.something_breaks()
                 cluster.round(lazy=0.4)

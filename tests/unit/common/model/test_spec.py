@@ -9,11 +9,18 @@ import pytest
 from common.errors import InvalidDocument, InvalidSpec
 from common.model.spec import ClusterSpec, MemberSpec
 
+FENCE: dict[str, Any] = {
+    "agent": "/usr/sbin/fence_ipmilan",
+    "options": {"ip": "192.0.2.7", "lanplus": True, "ipport": 623},
+    "password_file": "/etc/pgha/ipmi",
+}
+
 FULL: dict[str, Any] = {
     "sites": [{"name": "sandun"}, {"name": "shiqiao", "max_members": 3}],
     "members": [
         {"uid": "sandun-1", "site": "sandun", "priority": 5},
         {"uid": "shiqiao-1", "no_failover": True},
+        {"uid": "shiqiao-2", "fence": {**FENCE, "timeout": "15s"}},
     ],
     "durability": {"survive": "node", "mode": "strict", "acks": 2},
     "timings": {"lease_ttl": "5s", "restart_after": "1500ms", "remove_after": "2d"},
@@ -30,6 +37,11 @@ def refusal(plain: Any) -> str:
     with pytest.raises(InvalidSpec) as caught:
         ClusterSpec.from_plain(plain)
     return str(caught.value)
+
+
+def fence(**fields: Any) -> dict[str, Any]:
+    """A spec whose one member has a fence agent with some fields of its own."""
+    return {"members": [{"uid": "a", "fence": {**FENCE, **fields}}]}
 
 
 def test_an_empty_spec_is_the_defaults() -> None:
@@ -70,7 +82,17 @@ def test_a_member_without_an_entry_has_the_defaults() -> None:
     spec = ClusterSpec.from_plain(FULL)
 
     assert spec.member("sandun-1").priority == 5
+    assert spec.member("sandun-1").fence is None
     assert spec.member("somebody") == MemberSpec(uid="somebody")
+
+
+def test_a_fence_agent_is_told_its_options_line_by_line() -> None:
+    """YAML's numbers and booleans as the agents read them."""
+    member = ClusterSpec.from_plain(FULL).member("shiqiao-2")
+
+    assert member.fence is not None
+    assert member.fence.lines() == b"ip=192.0.2.7\nlanplus=on\nipport=623\n"
+    assert member.fence.timeout_s == 15
 
 
 @pytest.mark.parametrize(
@@ -80,7 +102,7 @@ def test_a_member_without_an_entry_has_the_defaults() -> None:
         ({"durability": {"ack": 1}}, ["durability.ack", "unknown field"]),
         ({"durability": {"acks": 0}}, ["durability.acks", "0", "greater than or equal to 1"]),
         ({"durability": {"survive": "rack"}}, ["durability.survive", "'rack'", "'site' or 'node'"]),
-        ({"durability": {"mode": "async"}}, ["durability.mode", "not yet supported"]),
+        ({"durability": {"max_lag_on_failover": 1024}}, ["max_lag_on_failover", "1024", "needs a unit"]),
         ({"timings": {"lease_ttl": 3}}, ["timings.lease_ttl", "3", "needs a unit"]),
         ({"timings": {"lease_ttl": "3 sec"}}, ["timings.lease_ttl", "'3 sec'", "units ms, s"]),
         ({"timings": {"lease_ttl": "1s"}}, ["lease_ttl = 1s", "2s or more"]),
@@ -103,6 +125,18 @@ def test_a_member_without_an_entry_has_the_defaults() -> None:
         ({"postgres": {"md5_users": [{"user": "a", "network": "10.0.0.1/8"}]}}, ["network", "host bits"]),
         ({"postgres": {"md5_users": [{"user": "a b", "network": "::/0"}]}}, ["md5_users.0.user"]),
         ({"postgres": {"max_slot_wal_keep_size": "10"}}, ["max_slot_wal_keep_size", "needs a number"]),
+        (fence(agent="fence_ipmilan"), ["members.0.fence", "agent", "absolute path of a fence_"]),
+        (fence(agent="/usr/sbin/../../tmp/fence_x"), ["agent", "absolute path"]),
+        (fence(agent="/bin/sh"), ["agent", "fence_ program"]),
+        (fence(options={"action": "on"}), ["options: action is chosen by pgha"]),
+        (fence(options={"passwd": "x"}), ["options: passwd must not stand in the spec", "password_file"]),
+        (fence(options={"snmp_community": "x"}), ["snmp_community must not stand in the spec"]),
+        (fence(options={"ip": "a\naction=on"}), ["options: ip has a line end"]),
+        (fence(options={"ip=a": "b"}), ["no name of an option"]),
+        (fence(options={"ip": "a" * 9000}), ["longer than 8192 bytes"]),
+        (fence(password_file="ipmi"), ["password_file = 'ipmi'", "absolute"]),
+        (fence(timeout="0s"), ["timeout must be more than 0"]),
+        (fence(timeout="11min"), ["at most 10min"]),
         ({"schema_version": 2}, ["schema_version = 2", "reads up to 1"]),
         ([], ["mapping"]),
     ],

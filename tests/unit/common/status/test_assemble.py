@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from common.model.identity import suspended_because
 from common.model.reasons import Reason
 from common.model.view import SyncMember, SyncSet, SyncState
 from common.model.wal import Lsn
 from common.status.assemble import assemble
-from common.status.documents import Documents
+from common.status.documents import Documents, no_spec
 from common.status.model import KeeperRow, LiveFigures, StatusView
 from common.store.port import StoreMember
-from tests.support.healthy import INCARNATIONS, NOW, documents, keeper, view
+from tests.support.healthy import INCARNATIONS, NOW, documents, keeper, proxy, view
 
 ETCD = StoreMember("http://127.0.0.1:2379", "etcd", is_leader=True, version="3.4", problem="")
 WARNING = Reason(code="keeper_missing", severity="warning", text="gone")
@@ -129,6 +130,21 @@ def test_what_only_a_reader_can_see_is_said() -> None:
     assert all(reason.fix for reason in found.reasons)
 
 
+def test_a_spec_that_cannot_be_read_is_not_called_missing() -> None:
+    """The advice to write a first one would be wrong."""
+    mine = Reason(code="malformed_document", severity="critical", subject="/pgha/demo/spec", text="mine")
+    found = status(documents(spec=None, spec_is_malformed=True, malformed=(mine,)))
+
+    assert found.reasons == (mine,)
+
+
+def test_no_spec_is_said_once() -> None:
+    """By the leader and by this reader in the same words."""
+    found = status(documents(spec=None, reasons=(no_spec("demo"),)))
+
+    assert [reason.code for reason in found.reasons] == ["no_spec"]
+
+
 def test_a_clock_that_runs_ahead_makes_no_negative_age() -> None:
     """Reports of a host whose clock is ahead are as of now."""
     assert row(status(documents(), later_s=-3), "sandun-1").age_s == 0
@@ -141,3 +157,21 @@ def test_a_malformed_document_that_the_leader_has_named_is_not_named_twice() -> 
 
     assert status(documents(reasons=(leaders,), malformed=(mine,))).reasons == (leaders,)
     assert status(documents(malformed=(mine,))).reasons == (mine,)
+
+
+def test_a_suspended_cluster_is_shown_as_that_before_all_else() -> None:
+    """A primary that serves, or none: what matters most is that nothing is repaired."""
+    reason = suspended_because("sentinel-witness", ("no view",))
+    serves = status(documents(reasons=(WARNING, reason)))
+    nobody = status(documents(view=None, reasons=(WARNING, reason)))
+
+    assert (serves.health, nobody.health) == ("suspended", "suspended")
+    assert serves.reasons[0] == reason
+
+
+def test_a_proxy_that_alone_knew_another_store_does_not_make_the_cluster_suspended() -> None:
+    """Failovers are made all the same."""
+    said = suspended_because("proxy-sandun", ("no view",))
+    proxies = {"proxy-sandun": proxy("sandun", reasons=(said,))}
+
+    assert status(documents(proxies=proxies, reasons=(said,))).health == "degraded"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from common.errors import WatchLost
 from common.store.etcd.api import rpc
-from common.store.etcd.watch import batch_of
+from common.store.etcd.watch import batch_of, same_store
 from common.store.port import Event, KeyValue
 
 
@@ -39,3 +42,17 @@ def test_what_was_handed_out_before_is_not_handed_out_again() -> None:
 def test_an_answer_without_events_is_no_batch() -> None:
     """The confirmation that a watch was created, or a progress notification."""
     assert batch_of(answer(50), position=4) is None
+
+
+def header(cluster_id: int, revision: int) -> Any:
+    return rpc.ResponseHeader(cluster_id=cluster_id, revision=revision)
+
+
+def test_a_stream_goes_on_only_in_the_store_in_which_the_one_before_ended() -> None:
+    """Another cluster id, or a revision before the position, is another history: everything is read anew."""
+    assert same_store(header(7, 50), 0, 50) == 7
+    assert same_store(header(7, 60), 7, 50) == 7
+    with pytest.raises(WatchLost, match="cluster id 8 instead of 7"):
+        same_store(header(8, 60), 7, 50)
+    with pytest.raises(WatchLost, match="revision 49, behind 50"):
+        same_store(header(7, 49), 7, 50)

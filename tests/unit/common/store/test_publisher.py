@@ -164,3 +164,51 @@ async def test_it_waits_for_an_outage_to_end(world: World) -> None:
 
     assert not await waiting
     assert service.publisher.is_published
+
+
+@in_a_world
+async def test_slow_figures_offered_at_rest_are_written_when_they_are_due(world: World) -> None:
+    """Also when nothing had been offered for long, and nobody waited for a time."""
+    service = await publishing(world, b"lsn 1")
+    service.publisher.offer(b"lsn 1", acts_on=b"lsn 1")
+    await world.clock.advance(60)
+    service.publisher.offer(b"lsn 2", acts_on=b"lsn 1")
+    await settle()
+
+    assert world.values()[KEY] == b"lsn 2"
+
+
+@in_a_world
+async def test_the_newest_of_the_slow_figures_is_written(world: World) -> None:
+    """Those offered while a time was known wake nobody, and are not forgotten either."""
+    service = await publishing(world, b"start")
+    for second in range(1, 10):
+        service.publisher.offer(f"lsn {second}".encode(), acts_on=b"start")
+        await world.clock.advance(1)
+    before = world.values()[KEY]
+    await world.clock.advance(1)
+
+    assert before == b"start"
+    assert world.values()[KEY] == b"lsn 9"
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_an_offer_that_is_taken_back_while_it_is_written_is_written_over(applied: bool) -> None:
+    """Until then nobody may take what was there before for what stands there now."""
+
+    @in_a_world
+    async def story(world: World) -> None:
+        service = await publishing(world, b"1")
+        service.store.lose_answer(applied=applied)
+        service.publisher.offer(b"2", acts_on=b"2")
+        await settle()
+        service.publisher.offer(b"1", acts_on=b"1")
+        in_doubt = service.publisher.is_published
+        published = world.start(service.publisher.wait_published(60))
+        await world.clock.advance(3)
+
+        assert not in_doubt
+        assert published.result() is True
+        assert world.values()[KEY] == b"1"
+
+    story()

@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import InvariantViolated
 from common.model.wal import Lsn, Switch
-from keeper.disk import Owner
+from common.runtime.disk import Owner
 from keeper.postgres import history
 from keeper.postgres.history import (
     abandoned,

@@ -12,6 +12,7 @@ from pgha.demo.accounting import (
     Statement,
     longest_gap_s,
     lost_rows,
+    named_at_s,
     phases,
     traffic,
 )
@@ -106,3 +107,16 @@ def test_a_failover_of_two_terms_is_timed_as_one() -> None:
 def test_without_a_failover_there_are_no_phases() -> None:
     """Milestones of earlier exercises do not count."""
     assert phases(FAULT_S, [Milestone(3.0, "sealing", 1)], [11.0]) == NO_FAILOVER
+
+
+def test_an_old_primary_is_replaced_when_the_next_one_is_named() -> None:
+    """From then on it must acknowledge nothing; the first naming counts where there were two."""
+    seen = [
+        Milestone(3.0, "promoting", 1),
+        Milestone(10.1, "sealing", 2),
+        Milestone(10.2, "promoting", 2),
+        Milestone(11.5, "promoting", 3),
+    ]
+
+    assert named_at_s(FAULT_S, seen) == 10.2
+    assert named_at_s(FAULT_S, seen[:1]) == FAULT_S

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from common.model.spec import Timings
+from common.model.view import SyncSet, SyncState
 from pgha.demo.faults import FAULTS
 from pgha.demo.layout import plan_layout
-from tests.support.healthy import documents
+from pgha.demo.run import ASYNC_TIMINGS
+from tests.support.healthy import documents, view
 
 LAYOUT = plan_layout([2, 2], 3, 24800)
 
@@ -65,9 +68,44 @@ def test_etcd_dies_whole() -> None:
     assert fault.back_after_s == 5
 
 
-@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_an_outage_of_the_store_is_longer_than_every_timeout() -> None:
+    """So that only attestation keeps the cluster at work."""
+    fault, timings = FAULTS["etcd-outage"](documents(), LAYOUT), Timings()
+
+    assert fault.services == FAULTS["etcd"](documents(), LAYOUT).services
+    assert fault.back_after_s > 2 * max(timings.fence_after_s, timings.proxy_timeout_s, timings.lease_ttl_s)
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS.keys() - {"etcd-outage", "freeze", "deadman"}))
 def test_what_was_killed_comes_back(name: str) -> None:
     """As systemd or a repaired host would bring it: no sooner than that, and not much later."""
     fault = FAULTS[name](documents(), LAYOUT)
 
     assert bool(fault.services) == (3 <= fault.back_after_s <= 8)
+
+
+def test_a_frozen_host_stands_still_for_longer_than_its_lease_and_nothing_is_killed() -> None:
+    """Somebody goes on committing at its own address."""
+    fault = FAULTS["freeze"](documents(), LAYOUT)
+
+    assert fault.frozen
+    assert fault.failover
+    assert (fault.services, fault.postgres_of, fault.straggler) == (("sandun-1",), ("sandun-1",), "sandun-1")
+    assert fault.back_after_s == 30.0
+    assert fault.back_after_s > Timings().fence_after_s > Timings().lease_ttl_s
+
+
+def test_a_deadman_is_left_alone_with_its_primary() -> None:
+    """The keeper stands still for longer than its lease; PostgreSQL itself is not touched."""
+    unprotected = SyncState(current=SyncSet(id=15, k=0))
+    fault = FAULTS["deadman"](documents(view=view(sync=unprotected)), LAYOUT)
+
+    assert (fault.frozen, fault.failover, fault.deadman) == (True, True, True)
+    assert (fault.services, fault.postgres_of, fault.postmaster_of) == (("sandun-1",), (), None)
+    assert fault.back_after_s > float(ASYNC_TIMINGS["lease_ttl"].removesuffix("s"))
+
+
+def test_without_a_lease_to_keep_there_is_no_deadman_to_try() -> None:
+    """Where standbys acknowledge none is armed."""
+    with pytest.raises(ValueError, match="--mode async"):
+        FAULTS["deadman"](documents(), LAYOUT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,14 @@ def test_the_object_of_an_exercise_has_exactly_the_promised_keys() -> None:
         "term": 2,
         "in_flight": 3,
     }
+
+
+def test_what_an_old_primary_still_acknowledged_is_told_where_somebody_tried() -> None:
+    """None of it is what the exercise is there to show."""
+    frozen = replace(CRASH, exercise="freeze", acks_from_old=0)
+
+    assert to_json(frozen) == to_json(CRASH) | {"exercise": "freeze", "acks_from_old": 0}
+    assert "0 commits acknowledged by sandun-1" in "\n".join(to_text(frozen))
 
 
 def test_without_a_failover_the_phases_are_null() -> None:

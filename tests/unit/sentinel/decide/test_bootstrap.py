@@ -17,6 +17,13 @@ def nothing_yet(*uids: str, **spec: object) -> Scene:
     return scene
 
 
+def asked(scene: Scene) -> str:
+    """Who is asked to create the data."""
+    primary = scene.step("initializing").primary
+    assert primary is not None
+    return primary.uid
+
+
 def created(scene: Scene, uid: str) -> None:
     """A keeper reports that it has created the first data directory."""
     scene.keepers[uid] = keeper(uid, state="stopped", role=None, promotion=promotion(uid, 1), timeline=1)
@@ -45,23 +52,49 @@ def test_nobody_acknowledges_in_a_new_cluster() -> None:
 def test_priority_goes_before_uid_and_no_failover_comes_last() -> None:
     """Who may not be promoted creates the data only when there is nobody else."""
     members = [{"uid": SANDUN_1, "priority": 9, "no_failover": True}, {"uid": SHIQIAO_1, "priority": 1}]
-    asked = []
-    for uids in ((SANDUN_1, SANDUN_2, SHIQIAO_1), (SANDUN_1, SANDUN_2), (SANDUN_1,)):
-        primary = nothing_yet(*uids, members=members).step("initializing").primary
-        assert primary is not None
-        asked.append(primary.uid)
+    keepers = ((SANDUN_1, SANDUN_2, SHIQIAO_1), (SANDUN_1, SANDUN_2), (SANDUN_1,))
 
-    assert asked == [SHIQIAO_1, SANDUN_2, SANDUN_1]
+    assert [asked(nothing_yet(*uids, members=members)) for uids in keepers] == [
+        SHIQIAO_1,
+        SANDUN_2,
+        SANDUN_1,
+    ]
 
 
 def test_a_keeper_whose_directory_holds_something_else_is_not_asked() -> None:
     """It could only let the time for creating the data pass."""
     scene = nothing_yet(SANDUN_1, SHIQIAO_1)
     scene.report(SANDUN_1, state="failed")
-    primary = scene.step("initializing").primary
 
-    assert primary is not None
-    assert primary.uid == SHIQIAO_1
+    assert asked(scene) == SHIQIAO_1
+
+
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        ({"sites": [{"name": "shiqiao"}]}, "unknown_site"),
+        ({"members": [{"uid": SANDUN_1, "site": "shiqiao"}]}, "wrong_site"),
+    ],
+    ids=["unknown site", "wrong site"],
+)
+def test_who_may_not_join_is_not_the_first_primary_either(spec: dict[str, object], code: str) -> None:
+    """The next one is asked; and with nobody else the cluster waits, saying why."""
+    scene = nothing_yet(SANDUN_1, SHIQIAO_1, **spec)
+    decision = scene.decide()
+    alone = nothing_yet(SANDUN_1, **spec)
+
+    assert [(reason.code, reason.subject) for reason in decision.reasons] == [(code, SANDUN_1)]
+    assert asked(scene) == SHIQIAO_1
+    assert alone.waits() == {"no_keepers", code}
+
+
+def test_who_may_not_join_replaces_nobody() -> None:
+    """The one that was asked is gone, and waited for."""
+    scene = nothing_yet(SHIQIAO_1, SANDUN_1, sites=[{"name": "shiqiao"}])
+    scene.step("initializing")
+    scene.gone(SHIQIAO_1)
+
+    assert scene.waits() == {"initializing", "unknown_site"}
 
 
 def test_without_keepers_it_says_so() -> None:
@@ -133,11 +166,9 @@ def test_a_keeper_that_takes_too_long_is_replaced_by_another() -> None:
     scene.holds(conditions.initializing(SANDUN_1), INITIALIZE_TIMEOUT_S - 0.1)
     before = scene.waits()
     scene.holds(conditions.initializing(SANDUN_1), INITIALIZE_TIMEOUT_S)
-    view = scene.step("initializing")
 
     assert before == {"initializing"}
-    assert view.primary is not None
-    assert view.primary.uid == SHIQIAO_1
+    assert asked(scene) == SHIQIAO_1
 
 
 def test_the_only_keeper_is_waited_for() -> None:

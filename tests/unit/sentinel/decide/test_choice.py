@@ -9,7 +9,7 @@ import pytest
 from common.model.spec import ClusterSpec
 from common.model.view import SyncState
 from sentinel.decide import conditions
-from sentinel.decide.failover import Choice, choose_primary
+from sentinel.decide.choice import Choice, choose_primary
 from tests.support.builders import (
     SANDUN_1,
     SANDUN_2,
@@ -105,6 +105,17 @@ def test_a_set_with_fewer_members_than_k_asks_for_no_seal_and_leaves_the_floor()
     assert (nobody.candidate, nobody.reason.code) == (None, "nobody_safe")
     assert (behind.candidate, behind.reason.code) == (None, "nobody_safe")
     assert (chosen(scene), choice(scene).least) == (SANDUN_2, at(4))
+
+
+def test_members_of_a_set_that_is_too_small_say_nothing_about_what_is_needed() -> None:
+    """Nothing was acknowledged under it, so a member that may be promoted need not be as far as they are."""
+    pending = (sync_set(16, 2, SHIQIAO_2),)
+    scene = sealing(sync=SyncState(current=sync_set(15, 1, SHIQIAO_1), pending=pending))
+    members(scene, {"uid": SHIQIAO_2, "no_failover": True})
+    scene.seals(SHIQIAO_1, 5)
+    scene.seals(SHIQIAO_2, 9)
+
+    assert (chosen(scene), choice(scene).least) == (SHIQIAO_1, at(5))
 
 
 def test_the_floor_counts_beside_the_quorum() -> None:

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from common.model.reasons import Reason
 from common.model.reports import SyncReport
-from common.model.spec import ClusterSpec
 from common.model.view import SyncState
-from sentinel.decide import conditions
-from sentinel.decide.conditions import current_conditions
 from tests.support.builders import (
     SANDUN_1,
     SHIQIAO_1,
     SHIQIAO_2,
     Scene,
-    life,
     promoting_view,
     running_view,
-    sealing_view,
     sync_set,
 )
 from tests.support.healthy import TERM
 
 
 def test_a_healthy_cluster_is_left_alone() -> None:
-    """No change, and nothing to say."""
+    """No change, and nothing to say; the standby of the primary's own site streams, and is not let in."""
     assert Scene().waits() == set()
 
 
@@ -68,34 +63,3 @@ def test_reasons_are_given_beside_a_change_worst_first_and_once() -> None:
     assert [reason.code for reason in decision.reasons][-2:] == ["keeper_missing", "disk_slow"]
     assert [reason.severity for reason in decision.reasons][:-2] == ["critical"] * (len(decision.reasons) - 2)
     assert len(decision.reasons) > 2
-
-
-def test_conditions_name_the_phase_by_its_term() -> None:
-    """So that a later phase of the same name starts anew."""
-    assert conditions.sealing(TERM + 1) in current_conditions(Scene(view=sealing_view()).observed())
-    assert conditions.promoting(TERM) in current_conditions(Scene(view=promoting_view()).observed())
-    assert current_conditions(Scene().observed()) == frozenset()
-    assert current_conditions(Scene(view=None).observed()) == frozenset()
-
-
-def test_only_the_primarys_own_evidence_says_that_a_standby_does_not_stream() -> None:
-    """Without the primary's word nothing is known about its standbys."""
-    scene = Scene()
-    scene.report(SANDUN_1, standbys=())
-    known = current_conditions(scene.observed())
-    scene.gone(SANDUN_1)
-
-    assert known == {
-        conditions.not_streaming(life(SHIQIAO_1)),
-        conditions.not_streaming(life(SHIQIAO_2)),
-        conditions.TOO_FEW,
-        conditions.COMMITS_WAIT,
-    }
-    assert current_conditions(scene.observed()) == {conditions.keeper_gone(SANDUN_1)}
-
-
-def test_too_few_means_fewer_than_durability_allows_and_asks_for() -> None:
-    """One of the other site is too few for two acknowledgements."""
-    scene = Scene(spec=ClusterSpec.model_validate({"durability": {"acks": 3}}))
-
-    assert conditions.TOO_FEW in current_conditions(scene.observed())

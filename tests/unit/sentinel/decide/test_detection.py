@@ -12,6 +12,7 @@ from tests.support.builders import (
     SHIQIAO_1,
     SHIQIAO_2,
     Scene,
+    empty_keeper,
     hears,
     promoting_view,
     sealing_view,
@@ -88,6 +89,34 @@ def test_another_life_of_the_directory_is_not_the_primary() -> None:
     assert judge_primary(scene.observed()).reason.code == "primary_data_gone"  # type: ignore[union-attr]
 
 
+def test_a_primary_that_hangs_by_its_keepers_word_is_hung() -> None:
+    """The reason says what hangs, and since when."""
+    scene = Scene()
+    scene.report(SANDUN_1, hanging="SELECT 1, begun at 10:00:00 UTC, has not ended")
+    reason = judge_primary(scene.observed()).reason
+
+    assert kind(scene) == "hung"
+    assert reason is not None
+    assert "begun at 10:00:00 UTC" in reason.text
+
+
+@pytest.mark.parametrize("state", ["starting", "stopping"])
+def test_only_a_running_primary_can_be_hung(state: str) -> None:
+    """One that starts may take its time for recovery."""
+    scene = Scene()
+    scene.report(SANDUN_1, state=state, hanging="SELECT 1 has not ended")
+
+    assert kind(scene) == "well"
+
+
+def test_a_standby_that_hangs_is_not_the_primarys_fault() -> None:
+    """Nothing is decided for it."""
+    scene = Scene()
+    scene.report(SHIQIAO_1, hanging="SELECT 1 has not ended")
+
+    assert kind(scene) == "well"
+
+
 def test_nobody_is_judged_while_nobody_is_named() -> None:
     """While sealing there is no primary."""
     assert kind(Scene(view=sealing_view())) == "unclear"
@@ -157,6 +186,17 @@ def test_k_members_must_hear_it_in_every_set_in_force() -> None:
     scene.view = scene.now.changed(sync=SyncState(current=now.current, pending=(sync_set(20, 1, SANDUN_2),)))
 
     assert (served, kind(scene)) == ("unclear", "lost")
+
+
+def test_a_majority_counts_all_standbys_with_live_reports() -> None:
+    """One that knows nothing of the primary, such as one that is being cloned, does not miss it."""
+    scene = without_keeper(deaf=(SANDUN_2, SHIQIAO_2))
+    of_three = kind(scene)
+    scene.keepers["sandun-3"] = empty_keeper(SANDUN_2).changed(uid="sandun-3", upstream=None)
+    third = scene.now.members[1].changed(uid="sandun-3", incarnation=None)
+    scene.view = scene.now.changed(members=(*scene.now.members, third))
+
+    assert (of_three, kind(scene)) == ("lost", "unclear")
 
 
 def test_without_any_standby_nothing_is_concluded() -> None:

@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from common.model.reports import SyncReport
 from common.model.spec import ClusterSpec
 from common.model.view import SyncState
-from sentinel.decide import conditions
 from sentinel.decide.failover import name_again
 from tests.support.builders import (
     FORK,
@@ -21,7 +19,6 @@ from tests.support.builders import (
     at,
     keeper,
     life,
-    promoting_view,
     sealing_view,
     sync_set,
 )
@@ -153,6 +150,7 @@ def test_an_old_primary_that_is_well_is_named_again() -> None:
         {"timeline": 3},
         {"promotion": None},
         {"system_identifier": "1"},
+        {"hanging": "SELECT 1 has not ended"},
     ],
     ids=str,
 )
@@ -162,56 +160,3 @@ def test_one_that_is_not_the_same_primary_or_speaks_of_the_past_is_not(fields: d
     well_after_all(scene, **fields)
 
     assert name_again(scene.observed(), scene.now) is None
-
-
-def test_the_route_waits_for_the_promotion_and_then_for_the_sync_set() -> None:
-    """I7: k members of every set in force must have flushed a record of this start."""
-    scene = sealed(SHIQIAO_1, SHIQIAO_2)
-    scene.step("primary_named")
-    named = scene.waits()
-    scene.promoted()
-    promoted = scene.waits()
-    scene.promoted(confirmed=True)
-    view = scene.step("route_set")
-
-    assert "promoting" in named
-    assert "waiting_for_standbys" in promoted
-    assert view.route is not None
-    assert (view.phase, view.route.uid, view.route.term) == ("running", SHIQIAO_1, view.term)
-    assert view.route.incarnation == life(SHIQIAO_1).incarnation
-    assert view.floor == at(5)
-
-
-def test_every_set_in_force_must_have_confirmed_and_one_must_be_applied() -> None:
-    """Each set under which a commit may be acknowledged, and the running setting is one of them."""
-    sync = SyncState(current=sync_set(15, 1, SHIQIAO_1), pending=(sync_set(16, 1, SHIQIAO_2),))
-    scene = Scene(view=promoting_view(sync=sync))
-    for applied, confirmed in ((15, (15,)), (15, (16,)), (None, (15, 16)), (9, (15, 16))):
-        scene.report(SANDUN_1, sync=SyncReport(term=TERM, applied=applied, confirmed=confirmed))
-        assert "waiting_for_standbys" in scene.waits()
-    scene.report(SANDUN_1, sync=SyncReport(term=TERM, applied=15, confirmed=(15, 16)))
-
-    scene.step("route_set")
-
-
-def test_confirmations_of_another_term_do_not_count() -> None:
-    """They were made under another view."""
-    scene = Scene(view=promoting_view())
-    scene.report(SANDUN_1, sync=SyncReport(term=TERM - 1, applied=15, confirmed=(15,)))
-
-    assert "promoting" in scene.waits()
-
-
-def test_a_candidate_that_is_silent_for_too_long_is_given_up_where_others_suffice() -> None:
-    """A new term begins; with nobody else it is waited for."""
-    scene = sealed(SHIQIAO_1, SHIQIAO_2)
-    scene.step("primary_named")
-    alone = Scene(view=scene.now, keepers=dict(scene.keepers))
-    for each in (scene, alone):
-        each.holds(conditions.promoting(each.now.term))
-    alone.gone(SHIQIAO_2)
-    change = scene.decide().change
-
-    assert change is not None
-    assert (change.kind, change.reason) == ("sealing", "promotion_timed_out")
-    assert "promoting" in alone.waits()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from common.model.reports import SyncReport
 from common.model.view import SyncState
 from sentinel.decide import conditions
-from sentinel.decide.conditions import current_conditions
 from tests.support.builders import (
     LINEAGE,
     SANDUN_1,
@@ -13,13 +12,21 @@ from tests.support.builders import (
     SHIQIAO_2,
     Scene,
     at,
-    life,
     promoting_view,
-    running_view,
-    seen,
+    sealing_view,
     sync_set,
 )
 from tests.support.healthy import TERM
+
+
+def named() -> Scene:
+    """shiqiao-1 has just been named, after both of its site have sealed."""
+    scene = Scene(view=sealing_view())
+    scene.down(SANDUN_1)
+    for uid in (SHIQIAO_1, SHIQIAO_2):
+        scene.seals(uid, 5)
+    scene.step("primary_named")
+    return scene
 
 
 def unconfirmed(**view: object) -> Scene:
@@ -27,6 +34,57 @@ def unconfirmed(**view: object) -> Scene:
     scene = Scene(view=promoting_view(**view))
     scene.report(SANDUN_1, sync=SyncReport(term=TERM, applied=15))
     return scene
+
+
+def test_the_route_waits_for_the_promotion_and_then_for_the_sync_set() -> None:
+    """I7: k members of every set in force must have flushed a record of this start."""
+    scene = named()
+    before = scene.waits()
+    scene.promoted()
+    promoted = scene.waits()
+    scene.promoted(confirmed=True)
+
+    assert "promoting" in before
+    assert "waiting_for_standbys" in promoted
+    assert scene.step("route_set").phase == "running"
+
+
+def test_every_set_in_force_must_have_confirmed_and_one_must_be_applied() -> None:
+    """Each set under which a commit may be acknowledged, and the running setting is one of them."""
+    sync = SyncState(current=sync_set(15, 1, SHIQIAO_1), pending=(sync_set(16, 1, SHIQIAO_2),))
+    scene = Scene(view=promoting_view(sync=sync))
+    for applied, confirmed in ((15, (15,)), (15, (16,)), (None, (15, 16)), (9, (15, 16))):
+        scene.report(SANDUN_1, sync=SyncReport(term=TERM, applied=applied, confirmed=confirmed))
+        assert "waiting_for_standbys" in scene.waits()
+    scene.report(SANDUN_1, sync=SyncReport(term=TERM, applied=15, confirmed=(15, 16)))
+
+    scene.step("route_set")
+
+
+def test_confirmations_of_another_term_do_not_count() -> None:
+    """They were made under another view."""
+    scene = Scene(view=promoting_view())
+    scene.report(SANDUN_1, sync=SyncReport(term=TERM - 1, applied=15, confirmed=(15,)))
+
+    assert "promoting" in scene.waits()
+
+
+def test_a_candidate_that_is_silent_for_too_long_is_given_up_where_others_suffice() -> None:
+    """A new term begins; with nobody else it is waited for, and the reason says what a human can do."""
+    scene = named()
+    alone = Scene(view=scene.now, keepers=dict(scene.keepers))
+    for each in (scene, alone):
+        each.holds(conditions.promoting(each.now.term))
+    alone.gone(SHIQIAO_2)
+    change = scene.decide().change
+    reason = next(reason for reason in alone.decide().reasons if reason.code == "promoting")
+    early = next(reason for reason in named().decide().reasons if reason.code == "promoting")
+
+    assert change is not None
+    assert (change.kind, change.reason) == ("sealing", "promotion_timed_out")
+    assert "promoting" in alone.waits()
+    assert reason.fix
+    assert not early.fix
 
 
 def test_the_route_says_where_and_in_which_term() -> None:
@@ -78,27 +136,3 @@ def test_what_the_route_waits_for_is_said_in_words() -> None:
     reason = next(r for r in scene.decide().reasons if r.code == "waiting_for_standbys")
 
     assert "1 of shiqiao-1 and by 2 of shiqiao-1, shiqiao-2" in reason.text
-
-
-# The conditions whose duration decides.
-
-
-def test_a_healthy_cluster_holds_no_condition() -> None:
-    """Nothing grows old in it."""
-    assert current_conditions(Scene().observed()) == frozenset()
-    assert current_conditions(Scene(view=None).observed()) == frozenset()
-
-
-def test_what_the_primary_does_not_see_is_a_condition_of_each_set_in_force() -> None:
-    """By the life that the set counts, and in this term; who has a live keeper is another question."""
-    pending = sync_set(16, 2, SHIQIAO_1, SHIQIAO_2)
-    scene = Scene(view=running_view(sync=SyncState(current=sync_set(15, 1, SHIQIAO_1), pending=(pending,))))
-    scene.report(SANDUN_1, standbys=(seen(SHIQIAO_1), seen(SHIQIAO_2, term=TERM - 1)))
-    scene.gone(SHIQIAO_1)
-
-    assert current_conditions(scene.observed()) == {
-        conditions.keeper_gone(SHIQIAO_1),
-        conditions.not_streaming(life(SHIQIAO_2)),
-        conditions.pending(16),
-        conditions.COMMITS_WAIT,
-    }

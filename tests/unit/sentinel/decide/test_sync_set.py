@@ -10,11 +10,13 @@ from common.model.view import SyncSet, SyncState
 from sentinel.decide import conditions
 from sentinel.decide.sync_set import PENDING_LIMIT
 from tests.support.builders import (
+    LINEAGE,
     SANDUN_1,
     SANDUN_2,
     SHIQIAO_1,
     SHIQIAO_2,
     Scene,
+    change_of,
     life,
     promoting_view,
     running_view,
@@ -57,11 +59,6 @@ def wanted(scene: Scene) -> tuple[set[str], int]:
 BOTH = (SHIQIAO_1, SHIQIAO_2)
 
 
-def test_a_healthy_set_is_left_alone() -> None:
-    """The same site's standby streams too, and is not let in."""
-    assert not scene_of(sync_set(15, 1, *BOTH), SANDUN_2, *BOTH).waits()
-
-
 def test_a_standby_enters_once_it_streams_and_has_caught_up() -> None:
     """Not while it is behind, in another term, or under an earlier life's name."""
     scene = scene_of(sync_set(15, 1, SHIQIAO_1), SHIQIAO_1)
@@ -87,6 +84,15 @@ def test_a_standby_leaves_only_after_degrade_after() -> None:
     away(scene, SHIQIAO_2)
 
     assert before is None
+    assert wanted(scene) == ({SHIQIAO_1}, 1)
+
+
+def test_a_member_that_stays_behind_leaves_like_one_that_does_not_stream() -> None:
+    """Commits do not wait for it, and a later failover does not need it."""
+    scene = scene_of(sync_set(15, 1, *BOTH))
+    scene.report(SANDUN_1, standbys=(seen(SHIQIAO_1), seen(SHIQIAO_2, caught_up=False)))
+    away(scene, SHIQIAO_2)
+
     assert wanted(scene) == ({SHIQIAO_1}, 1)
 
 
@@ -124,6 +130,18 @@ def test_strict_waits() -> None:
     assert "commits_wait" in scene.waits()
 
 
+def test_strict_takes_back_what_degrade_has_let_in() -> None:
+    """The mode was changed meanwhile: the same site's member goes at once, and commits wait."""
+    scene = scene_of(sync_set(15, 1, SANDUN_2), SANDUN_2, mode="strict")
+    empty = wanted(scene)
+    both = scene_of(sync_set(15, 1, SANDUN_2, SHIQIAO_1), SANDUN_2, mode="strict")
+    away(both, SHIQIAO_1)
+
+    assert empty == (set(), 1)
+    assert scene.decide().change is None
+    assert wanted(both) == ({SHIQIAO_1}, 1)
+
+
 def test_degrade_lowers_k_only_after_it_has_taken_every_member() -> None:
     """Two acknowledgements by the same site's member before one by the other site's alone."""
     scene = scene_of(sync_set(15, 2, *BOTH), SANDUN_2, SHIQIAO_1, acks=2)
@@ -146,14 +164,63 @@ def test_k_goes_back_up_by_itself() -> None:
     assert wanted(scene) == (set(BOTH), 2)
 
 
-def test_k_never_falls_below_one() -> None:
-    """With nobody left the set stays as it is, and commits wait."""
+def test_with_nobody_left_degrade_asks_nobody() -> None:
+    """Only once nobody has streamed for ``degrade_after``; a warning says what a failover may lose then."""
     scene = scene_of(sync_set(15, 1, *BOTH))
+    before = scene.decide().change
     away(scene, *BOTH)
     scene.holds(conditions.TOO_FEW)
-    scene.holds(conditions.COMMITS_WAIT)
+    change = change_of(scene.decide())
+    scene.view = change.view
 
-    assert "commits_wait" in scene.waits()
+    assert before is None
+    assert (change.view.sync.target.k, change.view.sync.target.members) == (0, frozenset())
+    assert change.view.sync.lease_protects
+    assert "nobody_acknowledges" in scene.codes
+
+
+def test_degrade_asks_again_as_soon_as_somebody_streams() -> None:
+    """Of the same site if need be; up needs no patience, as more protection can do no harm."""
+    scene = scene_of(sync_set(15, 0), SANDUN_2)
+    first = wanted(scene)
+    other = scene_of(sync_set(15, 0), *BOTH)
+
+    assert first == ({SANDUN_2}, 1)
+    assert wanted(other) == (set(BOTH), 1)
+
+
+def test_a_new_cluster_gives_its_first_standbys_time_to_be_cloned() -> None:
+    """Before its first route nobody streams for a while, and nothing is lost by waiting for them."""
+    changes = []
+    for held_s in (5.0, 10.0):
+        scene = scene_of(sync_set(15, 1))
+        scene.view = promoting_view(sync=SyncState(current=sync_set(15, 1)), lineage=LINEAGE[:1])
+        scene.report(SANDUN_1, sync=SyncReport(term=TERM))
+        scene.holds(conditions.TOO_FEW, held_s)
+        changes.append(scene.decide().change)
+
+    assert changes[0] is None
+    assert changes[1] is not None
+    assert changes[1].view.sync.target.k == 0
+
+
+def test_async_asks_nobody_ever() -> None:
+    """Also when it was another mode before; that is what the operator chose, so no warning is given."""
+    scene = scene_of(sync_set(15, 1, *BOTH), *BOTH, mode="async")
+    view = change_of(scene.decide()).view
+    scene.view = view
+
+    assert (view.sync.target.k, view.sync.target.members) == (0, frozenset())
+    assert {r.severity for r in scene.decide().reasons if r.code == "nobody_acknowledges"} == {"info"}
+
+
+def test_strict_waits_again_after_async() -> None:
+    """The mode was changed: commits wait for those who stream, or for nobody yet."""
+    scene = scene_of(sync_set(15, 0), mode="strict")
+    empty = wanted(scene)
+
+    assert empty == (set(), 1)
+    assert wanted(scene_of(sync_set(15, 0), *BOTH, mode="strict")) == (set(BOTH), 1)
 
 
 def test_a_change_is_adopted_when_the_primary_says_that_this_one_is_applied() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from common.model.reports import KeeperReport
 from common.model.view import ClusterView, Member, Primary, SyncMember, SyncSet, SyncState
-from sentinel.decide.failover import choose_primary
+from sentinel.decide.choice import choose_primary
 from sentinel.decide.observed import Observed
 from tests.support import healthy
 from tests.support.builders import LINEAGE, Scene, at, position
@@ -133,7 +133,8 @@ def test_from_the_choice_on_nothing_new_can_be_acknowledged(world: World) -> Non
 def test_nobody_waits_who_need_not(world: World) -> None:
     """Where nothing new can come and a sealed member is safe, somebody is chosen."""
     choice = choose_primary(*world.observed())
-    counted = {member.uid for each in world.sets for member in each.members} & world.sealed
+    could = [each for each in world.sets if len(each.members) >= each.k]
+    counted = {member.uid for each in could for member in each.members} & world.sealed
     safe_from = max([FLOOR, *(world.flushed[uid] for uid in counted)])
     safe = [uid for uid in world.sealed if world.flushed[uid] >= safe_from]
 

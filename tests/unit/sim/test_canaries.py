@@ -1,0 +1,102 @@
+"""Canaries sing: a bug that is planted is seen, leaves nothing behind, and is never planted in the void."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from common.model.spec import Durability, Timings
+from sentinel.decide import core
+from tests.sim.canaries import PRODUCT, Canary, NothingToReplace, all_canaries, attribute, function
+from tests.sim.canaries_hunt import recorded
+from tests.sim.fault import Fault
+from tests.sim.run import run
+from tests.sim.scenario import Scenario
+
+PORT = "tests.sim.postgres.port"
+"""The collaborator of the product in which some bugs are planted."""
+
+CANARIES = tuple(all_canaries().values())
+
+
+def lost_primary(kind: str = "crash_host") -> Scenario:
+    fault = Fault(kind, 2.0, 12.0, "primary", 1)
+    return Scenario(1, (2, 2), Durability(), Timings(), (fault,), 20.0)
+
+
+def product() -> dict[str, Any]:
+    """Everything that a module of the product, or a class in one, names."""
+    found: dict[str, Any] = {}
+    for name, module in sys.modules.items():
+        if name.partition(".")[0] not in PRODUCT and name != PORT:
+            continue
+        for key, value in vars(module).items():
+            found[f"{name}.{key}"] = value
+            if isinstance(value, type):
+                found.update({f"{name}.{key}.{each}": of for each, of in vars(value).items()})
+    return found
+
+
+def differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    return [name for name in before if after.get(name) is not before[name]]
+
+
+@pytest.mark.parametrize("canary", CANARIES, ids=lambda canary: canary.name)
+def test_a_canary_replaces_something_and_takes_it_away_again(canary: Canary) -> None:
+    """A bug that is planted nowhere would be found by nobody; one that stays would be found everywhere."""
+    before = product()
+    with canary.plant():
+        planted = differing(before, product())
+
+    assert planted
+    assert not differing(before, product())
+
+
+def test_what_is_gone_cannot_be_replaced() -> None:
+    """A canary whose place in the code has moved says so instead of planting nothing."""
+    with pytest.raises(NothingToReplace), function(lost_primary, lost_primary):
+        pass
+    with pytest.raises(NothingToReplace), attribute(Scenario, "no_such_method", None):
+        pass
+
+
+def test_a_planted_function_is_replaced_wherever_it_was_imported() -> None:
+    """Also in modules that hold it under their own name."""
+    decide = core.decide
+
+    with function(decide, None):
+        assert core.decide is None
+    assert core.decide is decide
+
+
+def test_what_is_recorded_is_a_canary() -> None:
+    """A seed for a bug that nobody plants any more would be a promise of nothing."""
+    assert recorded().keys() <= all_canaries().keys()
+
+
+@pytest.mark.parametrize("name", ["empty_names_at_promotion", "seal_not_durable"])
+def test_a_canary_is_seen_in_one_failover(name: str) -> None:
+    """Without it the very same run is good."""
+    canary = all_canaries()[name]
+    planted = run(lost_primary(), canary=canary.plant, safety_only=True)
+    clean = run(lost_primary(), safety_only=True)
+
+    assert {violation.invariant for violation in planted.violations} <= canary.breaks
+    assert planted.violations
+    assert clean.is_good
+
+
+def test_a_dropped_floor_is_seen_where_a_standby_lags() -> None:
+    """The primary dies, then its successor, and only the member that heard neither of them is left."""
+    faults = (
+        Fault("cut_replication", 3.0, 13.0, "standby", 1),
+        Fault("crash_host", 5.5, 13.0, "primary", 1),
+        Fault("crash_host", 5.5, 13.0, "primary", 1, "promoting", 0.04),
+    )
+    story = Scenario(5, (3, 0), Durability(), Timings(), faults, 24.0)
+    planted = run(story, canary=all_canaries()["drop_the_floor"].plant, safety_only=True)
+
+    assert [violation.invariant for violation in planted.violations] == ["I3"]
+    assert run(story, safety_only=True).is_good
