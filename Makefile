@@ -24,7 +24,7 @@ demo: setup ## run a cluster of two sites here, kill its primary, show that noth
 	$(BIN)/pgha demo --exercise crash
 
 test: setup ## run the tests, on real PostgreSQL and real etcd
-	$(BIN)/python -m pytest tests/unit tests/contract tests/integration
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile tests/unit tests/contract tests/integration
 
 check: setup ## ruff, mypy --strict over code and tests, and the tidy test
 	$(BIN)/ruff check .
@@ -32,8 +32,12 @@ check: setup ## ruff, mypy --strict over code and tests, and the tidy test
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --quiet tests/unit/test_tidy.py
 
-sim: ## run whole clusters in simulation
-	@echo "There is no simulator in this release; it comes with a later one." >&2; exit 1
+SEEDS ?= 300
+START ?= 0
+JOBS ?= 2
+
+sim: setup ## run whole clusters in simulation, one for each of SEEDS=300 seeds from START=0 on
+	$(BIN)/python -m tests.sim --seeds $(SEEDS) --start $(START) --jobs $(JOBS)
 
 bench: bench-failover ## run every benchmark there is
 

@@ -9,7 +9,7 @@ from typing import Final
 import typer
 
 from common.errors import PghaError
-from pgha.commands import demo, history, init, spec, status, version
+from pgha.commands import demo, failover, history, init, resume, spec, status, version
 from pgha.exits import Exit, say
 
 USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[1]
@@ -25,6 +25,8 @@ app = typer.Typer(
 app.command()(init.init)
 app.command()(status.status)
 app.command()(history.history)
+app.command()(failover.failover)
+app.command()(resume.resume)
 app.add_typer(spec.app, name="spec")
 app.command()(demo.demo)
 app.command()(version.version)

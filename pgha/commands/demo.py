@@ -27,6 +27,7 @@ class Mode(StrEnum):
 
     STRICT = "strict"
     DEGRADE = "degrade"
+    ASYNC = "async"
 
 
 def demo(
@@ -49,6 +50,10 @@ def demo(
     as_json: Annotated[
         bool, typer.Option("--json", help="One object per exercise on standard output, and only that.")
     ] = False,
+    history: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="File that gets every write of the exercises as a line of JSON."),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the directory for a look at it.")] = False,
 ) -> None:
     """Run a real cluster on this machine: etcd, PostgreSQL, keepers, sentinels and proxies of two sites.
@@ -60,6 +65,8 @@ def demo(
     unknown = [name for name in names if name not in FAULTS]
     if unknown:
         raise typer.BadParameter(f"--exercise: {unknown[0]!r} is not one of {', '.join(FAULTS)}")
+    if "deadman" in names and mode is not Mode.ASYNC:
+        raise typer.BadParameter("--exercise deadman: needs --mode async, else no deadman is armed")
     try:
         layout = plan_layout([int(count) for count in keepers.split(",")], etcd, port_base)
     except ValueError as error:
@@ -71,6 +78,7 @@ def demo(
         postgres=postgres.resolve() if postgres else None,
         keep=keep,
         as_json=as_json,
+        history=history.resolve() if history else None,
         stay=not names or (sys.stdin.isatty() and not as_json),
     )
     from pgha.demo.run import run  # noqa: PLC0415 - drivers of database and store that only the demo needs

@@ -21,6 +21,7 @@ CODES: Final[dict[Health, Exit]] = {
     "healthy": Exit.HEALTHY,
     "degraded": Exit.DEGRADED,
     "no_primary": Exit.NO_PRIMARY,
+    "suspended": Exit.NO_PRIMARY,
 }
 
 
@@ -36,7 +37,8 @@ def status(
 ) -> None:
     """Show the cluster: primary, keepers, proxies, sentinels, etcd, and the reasons, worst first.
 
-    Exit code: 0 healthy, 1 degraded, 2 no primary, 3 the store cannot be reached.
+    Exit code: 0 healthy, 1 degraded, 2 no primary, or suspended: nothing fails over; 3 the store cannot be
+    reached.
     """
     clock = SystemClock()
     if not watch:

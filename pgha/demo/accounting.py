@@ -62,7 +62,12 @@ NO_FAILOVER: Final = Phases()
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one exercise showed; ``back_s``: from the fault until the victim streams as a standby."""
+    """What one exercise showed; ``back_s``: from the fault until the victim streams as a standby.
+
+    ``acks_from_old``: commits that the old primary acknowledged to a client of its own address after
+    another one was named; None where nobody tried. ``margin_s``: by how much the deadman was done before
+    the lease ended, in seconds.
+    """
 
     exercise: str
     traffic: Traffic
@@ -74,6 +79,8 @@ class Outcome:
     failovers: int
     victim: str | None
     back_s: float | None
+    acks_from_old: int | None = None
+    margin_s: float | None = None
 
 
 def traffic(statements: Iterable[Statement], fault_s: float, sites: Collection[str]) -> Traffic:
@@ -99,6 +106,12 @@ def longest_gap_s(instants_s: Iterable[float]) -> float:
 def lost_rows(acked: Collection[int], present: Collection[int]) -> tuple[int, ...]:
     """Acknowledged rows that are not in the table."""
     return tuple(sorted(set(acked) - set(present)))
+
+
+def named_at_s(fault_s: float, milestones: Sequence[Milestone]) -> float:
+    """When the first primary after a fault was named; the instant of the fault when none was."""
+    named = (each.at_s for each in milestones if each.at_s >= fault_s and each.kind == "promoting")
+    return min(named, default=fault_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,13 +15,14 @@ from common.errors import PghaError, StoreUnavailable
 from common.model.keys import Keys
 from common.model.spec import ClusterSpec
 from common.runtime.clock import Clock
+from common.runtime.disk import write_durably
 from common.status.documents import Documents
 from common.store.etcd import EtcdSettings, EtcdStore
 from common.store.port import Store
-from keeper.disk import write_durably
 from keeper.postgres.programs import Programs
 from keeper.processes import postmaster_pid
 from pgha.commands.init import write_once
+from pgha.demo.deadmen import deadmen, margin_s
 from pgha.demo.faults import Fault
 from pgha.demo.health import why_not_healthy
 from pgha.demo.layout import HOST, Layout
@@ -31,6 +33,7 @@ from pgha.demo.processes import (
     kill_postgres,
     ports_in_use,
     postgres_processes,
+    signal_all,
     stop_postgres,
     unreachable_part,
 )
@@ -84,6 +87,7 @@ class DemoCluster:
             self.directory, layout, self._etcd_binary, self._programs.directory, self.secrets
         )
         self.services: dict[str, Service] = self._workshop.services()
+        self._frozen: list[int] = []
         self._store: EtcdStore | None = None
         self._observer: Observer | None = None
         self._following: asyncio.Task[None] | None = None
@@ -191,18 +195,33 @@ class DemoCluster:
         )
 
     async def strike(self, fault: Fault) -> float:
-        """Kill what the fault names, at one instant, and return that instant."""
+        """Kill what the fault names, or have it stand still, at one instant, and return that instant."""
         roots = [self._workshop.root(uid) for uid in fault.postgres_of]
         pids = [pid for name in fault.services if (pid := self.services[name].pid) is not None]
         if fault.postmaster_of is not None:
             postmaster = postmaster_pid(self._workshop.root(fault.postmaster_of) / "data")
             pids += [postmaster] if postmaster is not None else []
-        pids += postgres_processes(roots, self._programs.directory)
+        pids += postgres_processes(roots, self._programs.directory) + deadmen(roots)
         struck_s = self._clock.monotonic()
+        if fault.frozen:
+            self._frozen = pids
+            signal_all(pids, signal.SIGSTOP)
+            return struck_s
         kill_all(pids)
         # What a postmaster had just forked is not in the list.
         await kill_postgres(roots, self._programs.directory, self._clock, KILL_LIMIT_S)
         return struck_s
+
+    def margin_s(self, uid: str) -> float | None:
+        """By how much a member's PostgreSQL was dead before its lease ended; None unless a deadman did it."""
+        report = self.documents.keepers.get(uid)
+        ttl_s = report.lease_ttl_s if report else None
+        return None if ttl_s is None else margin_s(self._workshop.root(uid), ttl_s)
+
+    def wake(self) -> None:
+        """Let what was frozen go on; what has been killed meanwhile is passed over."""
+        frozen, self._frozen = self._frozen, []
+        signal_all(frozen, signal.SIGCONT)
 
     async def start_services(self, names: Iterable[str]) -> None:
         """Start services, at first or again."""
@@ -219,6 +238,7 @@ class DemoCluster:
         etcd = {place.uid for place in self.layout.etcd}
         for group, limit_s in ((self.services.keys() - etcd, END_LIMIT_S), (etcd, ETCD_END_LIMIT_S)):
             await asyncio.gather(*(self.services[name].end(limit_s) for name in group))
+        kill_all(deadmen(self._workshop.root(place.uid) for place in self.layout.keepers))
         postgres, left = self._programs.directory, [self.directory]
         if keep:
             roots = [self._workshop.root(place.uid) for place in self.layout.keepers]

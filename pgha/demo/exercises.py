@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 from common.errors import PghaError
 from common.runtime.clock import Clock
 from common.status.documents import Documents
-from pgha.demo.accounting import Outcome, lost_rows, phases, traffic
+from pgha.demo.accounting import Outcome, lost_rows, named_at_s, phases, traffic
 from pgha.demo.cluster import DemoCluster
 from pgha.demo.faults import FAULTS, Fault
 from pgha.demo.health import why_not_healthy
+from pgha.demo.history import HistoryFile
+from pgha.demo.straggler import Straggler
 from pgha.demo.workload import Workload
 
 BEFORE_S: Final = 2.0
@@ -29,10 +32,13 @@ class NotWell(PghaError):
 class Exercises:
     """Runs exercises on a demo cluster that is well."""
 
-    def __init__(self, cluster: DemoCluster, workload: Workload, clock: Clock) -> None:
+    def __init__(
+        self, cluster: DemoCluster, workload: Workload, clock: Clock, history: HistoryFile | None = None
+    ) -> None:
         self._cluster = cluster
         self._workload = workload
         self._clock = clock
+        self._history = history
         self._reported_lost: set[int] = set()
 
     async def run(self, name: str) -> Outcome:
@@ -43,39 +49,64 @@ class Exercises:
         documents = self._cluster.documents
         before, term_before = _primary_and_term(documents)
         fault = FAULTS[name](documents, self._cluster.layout)
-        async with self._workload.running() as statements:
+        straggler = self._straggler(fault)
+        async with self._workload.running() as statements, contextlib.AsyncExitStack() as beside:
+            if straggler is not None:
+                await beside.enter_async_context(straggler.running())
             await self._clock.sleep(BEFORE_S)
+            if straggler is not None and not straggler.acked_s:
+                raise NotWell(f"{before} acknowledged nothing to a client of its own address")
             self._cluster.tell(f"{name}: {fault.text}")
             fault_s = await self._cluster.strike(fault)
             await self._repair(fault)
             await self._until_well(fault, fault_s, term_before)
             await self._clock.sleep(AFTER_S)
+        if self._history is not None:
+            self._history.wrote([*statements, *(straggler.statements if straggler else ())])
+        margin_s = self._cluster.margin_s(before) if fault.deadman else None
+        if fault.deadman and margin_s is None:
+            raise NotWell(f"the deadman of {before} killed nothing")
         after, term = _primary_and_term(self._cluster.documents)
+        milestones = self._cluster.observer.milestones
         acked_s = [each.ended_s for each in statements if each.result == "ok" and each.row is not None]
         return Outcome(
             exercise=name,
             traffic=traffic(statements, fault_s, fault.sites),
             lost=await self.newly_lost(),
-            phases=phases(fault_s, self._cluster.observer.milestones, acked_s),
+            phases=phases(fault_s, milestones, acked_s),
             old_primary=before,
             new_primary=after,
             term=term,
             failovers=term - term_before,
             victim=fault.victim,
             back_s=self._back_s(fault, fault_s),
+            acks_from_old=straggler.acks_after(named_at_s(fault_s, milestones)) if straggler else None,
+            margin_s=margin_s,
         )
+
+    def _straggler(self, fault: Fault) -> Straggler | None:
+        """The client that goes on at the address of the server that is hurt, if the fault has one."""
+        if fault.straggler is None:
+            return None
+        return self._workload.straggler(self._cluster.layout.keeper(fault.straggler).port)
 
     async def newly_lost(self) -> tuple[int, ...]:
         """Acknowledged rows that the primary lacks and that no exercise before has named."""
         primary, _ = _primary_and_term(self._cluster.documents)
+        began_s = self._clock.monotonic()
         present = await self._workload.present(self._cluster.layout.keeper(primary).port)
+        if self._history is not None:
+            self._history.saw(present, began_s=began_s, ended_s=self._clock.monotonic())
         missing = set(lost_rows(self._workload.acked, present)) - self._reported_lost
         self._reported_lost |= missing
         return tuple(sorted(missing))
 
     async def _repair(self, fault: Fault) -> None:
         await self._clock.sleep(fault.back_after_s)
-        if fault.services:
+        if fault.frozen:
+            self._cluster.wake()
+            self._cluster.tell(f"everything on the host of {fault.victim} goes on")
+        elif fault.services:
             await self._cluster.start_services(fault.services)
             self._cluster.tell(f"started again: {', '.join(fault.services)}")
 

@@ -9,6 +9,9 @@ from typing import Final
 from common.status.documents import Documents
 from pgha.demo.layout import SITES, Layout
 
+FROZEN_S: Final = 30.0
+"""Ten leases; three of those that ``async`` has here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -16,6 +19,9 @@ class Fault:
 
     ``services`` are started again after ``back_after_s``; ``postgres_of`` names keepers all of whose
     PostgreSQL processes are killed, ``postmaster_of`` one of whom only the postmaster is.
+    ``frozen``: nothing is killed, it all stands still, and goes on after ``back_after_s``; a client of
+    ``straggler``'s own address commits there all the time.
+    ``deadman``: nobody but the victim's deadman is left to end its PostgreSQL.
     ``victim`` is the member that has to come back as a standby. ``sites`` are those whose clients count.
     """
 
@@ -26,6 +32,9 @@ class Fault:
     postmaster_of: str | None = None
     victim: str | None = None
     back_after_s: float = 0.0
+    frozen: bool = False
+    straggler: str | None = None
+    deadman: bool = False
     sites: tuple[str, ...] = SITES
 
 
@@ -64,6 +73,39 @@ def host(documents: Documents, layout: Layout) -> Fault:
         postgres_of=(uid,),
         victim=uid,
         back_after_s=5.0,
+    )
+
+
+def freeze(documents: Documents, layout: Layout) -> Fault:
+    """The primary's host stands still for longer than its lease, as a paused virtual machine does."""
+    del layout
+    uid = _primary(documents)
+    return Fault(
+        f"SIGSTOP of everything on the host of {uid}, the primary, for {FROZEN_S:.0f} s",
+        failover=True,
+        services=(uid,),
+        postgres_of=(uid,),
+        victim=uid,
+        back_after_s=FROZEN_S,
+        frozen=True,
+        straggler=uid,
+    )
+
+
+def deadman(documents: Documents, layout: Layout) -> Fault:
+    """The keeper of a primary that only its lease protects stands still, and nothing else does."""
+    del layout
+    uid = _primary(documents)
+    if documents.view is None or not documents.view.sync.lease_protects:
+        raise ValueError("a deadman is armed only where nobody acknowledges: --mode async")
+    return Fault(
+        f"SIGSTOP of the keeper of {uid}, the primary, for {FROZEN_S:.0f} s; PostgreSQL is left alone",
+        failover=True,
+        services=(uid,),
+        victim=uid,
+        back_after_s=FROZEN_S,
+        frozen=True,
+        deadman=True,
     )
 
 
@@ -117,18 +159,35 @@ def sentinel(documents: Documents, layout: Layout) -> Fault:
 
 def etcd(documents: Documents, layout: Layout) -> Fault:
     """The whole store dies and comes back."""
+    return _store_away(documents, layout, away_s=5.0)
+
+
+def etcd_outage(documents: Documents, layout: Layout) -> Fault:
+    """The whole store is away for longer than any timeout: the primary attests, and nobody notices."""
+    return _store_away(documents, layout, away_s=60.0)
+
+
+def _store_away(documents: Documents, layout: Layout, *, away_s: float) -> Fault:
     del documents
-    text = f"kill -9 of {'etcd' if len(layout.etcd) == 1 else 'all etcd members'}"
-    return Fault(text, failover=False, services=tuple(place.uid for place in layout.etcd), back_after_s=5.0)
+    members = "etcd" if len(layout.etcd) == 1 else "all etcd members"
+    return Fault(
+        f"kill -9 of {members}, for {away_s:.0f} s",
+        failover=False,
+        services=tuple(place.uid for place in layout.etcd),
+        back_after_s=away_s,
+    )
 
 
 FAULTS: Final[Mapping[str, Callable[[Documents, Layout], Fault]]] = {
     "crash": crash,
     "keeper-crash": keeper_crash,
     "host": host,
+    "freeze": freeze,
+    "deadman": deadman,
     "site": site,
     "sync-standby": sync_standby,
     "sentinel": sentinel,
     "etcd": etcd,
+    "etcd-outage": etcd_outage,
 }
 """The exercises by the names that ``--exercise`` takes."""

@@ -27,8 +27,10 @@ def why_not_healthy(documents: Documents, layout: Layout) -> str:
         states = ", ".join(f"{uid} ({documents.keepers[uid].state})" for uid in sorted(behind))
         return f"not streaming: {states}"
     wanted = allowed_members(observed) & others or others
+    if spec.durability.mode == "async":
+        wanted = set()
     have = {life.uid for life in view.sync.current.members}
-    if view.sync.pending or have != wanted or view.sync.current.k != spec.durability.acks:
+    if view.sync.pending or have != wanted or view.sync.current.k != spec.durability.wanted_acks:
         return f"the sync set is {sorted(have)}, not yet {sorted(wanted)}"
     return _services(documents, layout, view.route.uid, view.term)
 
@@ -45,5 +47,6 @@ def _services(documents: Documents, layout: Layout, route: str, term: int) -> st
             return f"no report of {place.uid}"
         if (report.route, report.term) != (route, term):
             return f"{place.uid} does not serve {route} in term {term} yet"
-    worries = [r for r in (documents.reasons.reasons if documents.reasons else ()) if r.severity != "info"]
+    said = documents.reasons.reasons if documents.reasons else ()
+    worries = [r for r in said if r.severity != "info" and r.code != "wal_lost"]
     return f"the leader says: {worries[0].text}" if worries else ""

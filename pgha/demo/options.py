@@ -11,7 +11,10 @@ from pgha.demo.layout import Layout
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``durability`` as it stands in a spec; ``stay``: run on after the exercises until told to end."""
+    """``durability`` as it stands in a spec; ``stay``: run on after the exercises until told to end.
+
+    ``history``: the file that gets every write, for other checkers.
+    """
 
     layout: Layout
     durability: Mapping[str, str | None]
@@ -20,3 +23,4 @@ class Options:
     keep: bool
     as_json: bool
     stay: bool
+    history: Path | None = None

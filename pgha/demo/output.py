@@ -63,6 +63,8 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "new_primary": outcome.new_primary,
         "term": outcome.term,
         "in_flight": outcome.traffic.in_flight,
+        **({} if outcome.acks_from_old is None else {"acks_from_old": outcome.acks_from_old}),
+        **({} if outcome.margin_s is None else {"margin_ms": _ms(outcome.margin_s)}),
     }
 
 
@@ -88,6 +90,16 @@ def to_text(outcome: Outcome) -> list[str]:
         f"{traffic.errors} statements failed, {traffic.in_flight} more that were on the wire; "
         f"{traffic.unknown} writes of unknown outcome"
     )
+    if outcome.acks_from_old is not None:
+        lines.append(
+            f"  {outcome.acks_from_old} commits acknowledged by {outcome.old_primary}, to a client of its "
+            "own address, after another one was named"
+        )
+    if outcome.margin_s is not None:
+        lines.append(
+            f"  the deadman ended PostgreSQL {_ms(outcome.margin_s)} ms before the lease of "
+            f"{outcome.old_primary} ended"
+        )
     if outcome.back_s is not None:
         lines.append(f"  {outcome.victim} streams again {outcome.back_s:.1f} s after the fault")
     return lines

@@ -134,9 +134,14 @@ def _works_below(entry: Path, roots: Sequence[Path], binaries: Path) -> bool:
 
 def kill_all(pids: Iterable[int]) -> None:
     """SIGKILL to each, one after the other without a pause."""
+    signal_all(pids, signal.SIGKILL)
+
+
+def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
+    """A signal to each that still lives, one after the other without a pause."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
 
 
 async def kill_postgres(directories: Sequence[Path], programs: Path, clock: Clock, limit_s: float) -> bool:

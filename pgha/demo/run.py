@@ -14,12 +14,19 @@ from common.runtime.clock import Clock, SystemClock
 from keeper.postgres.programs import find_programs
 from pgha.demo.cluster import DemoCluster
 from pgha.demo.exercises import Exercises
+from pgha.demo.history import HistoryFile
 from pgha.demo.layout import HOST
 from pgha.demo.options import Options
 from pgha.demo.output import Output
 from pgha.demo.services import CLIENT, CLUSTER
 from pgha.demo.workload import Workload
 from pgha.exits import Exit, say
+
+TIMINGS: Final = {"calm_after": "1s"}
+"""Here failovers follow each other on purpose: none is held back for those before it."""
+
+ASYNC_TIMINGS: Final = {"lease_ttl": "10s"}
+"""A primary that only its lease protects stops when that is not renewed: it is given some time for it."""
 
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -40,8 +47,10 @@ async def run(options: Options) -> Exit:
 
 
 async def _run(options: Options, clock: Clock, output: Output) -> Exit:
-    spec = ClusterSpec.from_plain({"durability": dict(options.durability)})
+    timings = TIMINGS | (ASYNC_TIMINGS if options.durability.get("mode") == "async" else {})
+    spec = ClusterSpec.from_plain({"durability": dict(options.durability), "timings": timings})
     programs = find_programs(options.postgres)
+    history = HistoryFile(options.history) if options.history else None
     cluster = DemoCluster(options.layout, spec, programs, clock, output.step)
     try:
         output.step(f"everything of this demo lives in {cluster.directory}")
@@ -50,7 +59,7 @@ async def _run(options: Options, clock: Clock, output: Output) -> Exit:
         await workload.create_table(options.layout.proxies[0].port)
         for line in how_to_connect(cluster):
             output.line(line)
-        code = await _exercise(options.exercises, Exercises(cluster, workload, clock), output)
+        code = await _exercise(options.exercises, Exercises(cluster, workload, clock, history), output)
         if options.stay:
             output.step("the cluster stays up until Ctrl-C")
             with contextlib.suppress(asyncio.CancelledError):
@@ -63,14 +72,17 @@ async def _run(options: Options, clock: Clock, output: Output) -> Exit:
 
 async def _exercise(names: Sequence[str], exercises: Exercises, output: Output) -> Exit:
     """Run all exercises; every acknowledged row is looked for after each one."""
-    lost = 0
+    lost = split = 0
     for name in names:
         outcome = await exercises.run(name)
         lost += len(outcome.lost)
+        split += outcome.acks_from_old or 0
         output.result(outcome)
     if lost:
         say(f"{lost} acknowledged rows are missing")
-    return Exit.FAILED if lost else Exit.HEALTHY
+    if split:
+        say(f"{split} commits were acknowledged by a primary that had been replaced")
+    return Exit.FAILED if lost or split else Exit.HEALTHY
 
 
 def how_to_connect(cluster: DemoCluster) -> list[str]:

@@ -119,7 +119,8 @@ class Workshop:
 
     def _sentinel(self, place: SentinelPlace) -> list[str]:
         command = self._python("sentinel.main", place.uid, place.site)
-        return [*command, "--api-host", HOST, "--api-port", str(place.api_port)]
+        state = ("--state-dir", str(self.directory / place.uid))
+        return [*command, "--api-host", HOST, "--api-port", str(place.api_port), *state]
 
     def _keeper(self, place: KeeperPlace) -> list[str]:
         return [
@@ -155,6 +156,8 @@ class Workshop:
             HOST,
             "--api-port",
             str(place.api_port),
+            "--state-dir",
+            str(self.directory / place.uid),
         ]
 
 

@@ -15,6 +15,7 @@ from common.errors import PostgresUnavailable
 from common.runtime.clock import Clock
 from pgha.demo.accounting import Result, Statement
 from pgha.demo.layout import HOST, ProxyPlace
+from pgha.demo.straggler import Straggler
 
 WRITERS_PER_SITE: Final = 2
 READERS_PER_SITE: Final = 1
@@ -110,6 +111,10 @@ class Workload:
     def conninfo(self, port: int) -> str:
         """How a client connects to a port of this machine."""
         return f"host={HOST} hostaddr={HOST} port={port} {self._credentials} application_name=pgha-demo"
+
+    def straggler(self, port: int) -> Straggler:
+        """A client of a server's own port; its rows are accounted for like all others."""
+        return Straggler(self.conninfo(port), self._rows, self.acked, self._clock)
 
     async def create_table(self, port: int) -> None:
         """Create the table that everything is written to; raises PostgresUnavailable."""

@@ -15,6 +15,7 @@ HEALTH_STYLE: dict[Health, str] = {
     "healthy": "bold green",
     "degraded": "bold yellow",
     "no_primary": "bold red",
+    "suspended": "bold red",
 }
 SEVERITY_STYLE: dict[Severity, str] = {"critical": "bold red", "warning": "yellow", "info": "dim"}
 
@@ -33,7 +34,12 @@ def render(view: StatusView, console: Console) -> None:
 
 
 def _headline(view: StatusView) -> Text:
-    words = {"healthy": "healthy", "degraded": "degraded", "no_primary": "NO PRIMARY"}
+    words: dict[Health, str] = {
+        "healthy": "healthy",
+        "degraded": "degraded",
+        "no_primary": "NO PRIMARY",
+        "suspended": "SUSPENDED, nothing fails over",
+    }
     return Text.assemble(
         ("cluster ", "bold"),
         (view.cluster, "bold"),
@@ -60,6 +66,8 @@ def _summary(view: StatusView) -> Iterable[str]:
 
 
 def _set(k: int, members: tuple[str, ...]) -> str:
+    if k == 0:
+        return "nobody (a lease protects commits)"
     return f"{k} of {', '.join(members) or 'nobody'}"
 
 
