@@ -161,7 +161,7 @@ def _texts(directory: Path) -> Iterator[tuple[Path, str]]:
             built = path.name in {"__pycache__", "build", "dist"} or path.name.endswith(".egg-info")
             if not hidden and not built:
                 yield from _texts(path)
-        elif path.is_file():
+        elif path.is_file() and path.name != ".git":  # which a further worktree has instead of a directory
             try:
                 yield path, path.read_text(encoding="utf-8")
             except UnicodeDecodeError:
