@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 
 from common.model.identity import Acceptance
 from common.model.view import ClusterView
-from common.runtime.disk import StateFiles
-from tests.support.aio import eventually, run
+from tests.support.aio import run
+from tests.support.disk import MemoryDisk
 from tests.support.healthy import INCARNATIONS, NOW, TERM, view
 from tests.unit.proxy.test_service import KEYS, Bench, bench
 
@@ -161,17 +158,14 @@ def test_the_age_of_an_answer_counts_from_when_it_was_asked() -> None:
     run(story())
 
 
-def test_a_proxy_restarted_without_the_store_serves_what_it_kept_once_that_is_attested(
-    tmp_path: Path,
-) -> None:
+def test_a_proxy_restarted_without_the_store_serves_what_it_kept_once_that_is_attested() -> None:
     """Not a moment before; and the store's view takes over when it is back."""
 
     async def story() -> None:
-        disk = StateFiles(tmp_path)
+        disk = MemoryDisk()
         async with bench(disk=disk) as first:
             first.put(KEYS.view, view())
             await first.clock.advance(1)
-            await eventually((tmp_path / "view.json").exists, "the view is kept, beside the data path")
         async with bench(in_reach=False, disk=disk) as second:
             await second.clock.advance(5)
             unattested = is_served(second)
@@ -195,12 +189,13 @@ def test_a_proxy_restarted_without_the_store_serves_what_it_kept_once_that_is_at
     [{"term": "x"}, view(cluster="other").model_dump(mode="json"), {"schema_version": 99}],
     ids=["malformed", "of another cluster", "of a newer release"],
 )
-def test_a_kept_view_that_cannot_be_used_is_as_good_as_none(tmp_path: Path, kept: dict[str, object]) -> None:
+def test_a_kept_view_that_cannot_be_used_is_as_good_as_none(kept: dict[str, object]) -> None:
     """It parks, as a proxy without one does."""
 
     async def story() -> None:
-        await StateFiles(tmp_path).write("view", kept)
-        async with bench(in_reach=False, disk=StateFiles(tmp_path)) as there:
+        disk = MemoryDisk()
+        await disk.write("view", kept)
+        async with bench(in_reach=False, disk=disk) as there:
             there.keeper.attests = True
             await there.clock.advance(5)
 
@@ -210,11 +205,11 @@ def test_a_kept_view_that_cannot_be_used_is_as_good_as_none(tmp_path: Path, kept
     run(story())
 
 
-def test_a_view_that_is_kept_is_read_back_as_it_was(tmp_path: Path) -> None:
+def test_a_view_that_is_kept_is_read_back_as_it_was() -> None:
     """With its sets and positions."""
 
     async def story() -> ClusterView | None:
-        disk = StateFiles(tmp_path)
+        disk = MemoryDisk()
         await disk.write("view", view().model_dump(mode="json", exclude_none=True))
         async with bench(in_reach=False, disk=disk) as there:
             return there.traffic.decisions[-1].obeyed
@@ -227,18 +222,11 @@ def said_by(there: Bench) -> list[str]:
     return [reason.code for reason in there.traffic.decisions[-1].reasons]
 
 
-def kept_suspensions(directory: Path) -> list[object]:
-    """What the proxy's own file says of a store that is not the one it knew; nothing before it is written."""
-    path = directory / "store.json"
-    kept: dict[str, list[object]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return kept.get("suspended", [])
-
-
-def test_a_proxy_keeps_its_route_by_attestations_while_the_store_is_a_restored_one(tmp_path: Path) -> None:
+def test_a_proxy_keeps_its_route_by_attestations_while_the_store_is_a_restored_one() -> None:
     """Over a restart as well; an operator's word, and the view that follows it, end that."""
 
     async def story() -> None:
-        disk = StateFiles(tmp_path)
+        disk = MemoryDisk()
         old = view(generation=9, term=TERM - 1, phase="sealing", route=None)
         async with bench(disk=disk) as first:
             first.put(KEYS.store_id, b"s")
@@ -250,8 +238,6 @@ def test_a_proxy_keeps_its_route_by_attestations_while_the_store_is_a_restored_o
             first.etcd.restore(backup, cluster_id=2)
             await first.clock.advance(20)
             served, asked, codes = is_served(first), first.keeper.asked, said_by(first)
-            # It is written by a thread, which virtual time does not wait for.
-            await eventually(lambda: kept_suspensions(tmp_path) != [], "the suspension is kept, beside the data path")
         async with bench(in_reach=False, disk=disk) as second:
             second.put(KEYS.store_id, b"s")
             second.etcd.cluster_id = 2
