@@ -268,7 +268,7 @@ def _new_life(view: ClusterView, facts: Facts, upstream_uid: str, why: str, *, r
 
 def _began_what_is_not_in_the_lineage(view: ClusterView, facts: Facts) -> bool:
     promotion, life = facts.promotion, facts.life
-    if promotion is None or life is None or promotion.incarnation != life.incarnation:
+    if promotion is None or life is None or not promotion.lies_in(life.incarnation):
         return False
     return not has_promotion(view.lineage, promotion.timeline, promotion.incarnation)
 

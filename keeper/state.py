@@ -80,11 +80,15 @@ class KeeperState(Document):
         """The state once the directory turned out to be of another life: it begins one more.
 
         Where a clone never replaced the directory, that is as complete as it was before the clone began.
+        A promotion that began in this directory, or may have where the marker is missing, goes with it.
         """
         left = LifeRecord(incarnation=incarnation, term=self.term, complete=True)
         if self.before is not None and self.before.incarnation == marker:
             left = self.before.changed(incarnation=incarnation)
-        return self.sealed(self.term).changed(life=left)
+        promotion = self.promotion
+        if promotion is not None and (marker is None or promotion.lies_in(marker)):
+            promotion = promotion.carried(incarnation)
+        return self.sealed(self.term).changed(life=left, promotion=promotion)
 
     def spoiled(self) -> KeeperState:
         """The state once a rewind was left half done: only a clone can replace the directory."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -43,14 +43,31 @@ class SealReport(Value):
         return Position(self.history, self.timeline, self.lsn)
 
 
+CLAIMS_REMEMBERED: Final = 8
+"""Claims in a row of one directory; between two of them at most one may not have reached its marker."""
+
+
 class PromotionReport(Value):
-    """The last promotion of this member that began; ``finished`` when it came up as the view named it."""
+    """The last promotion of this member that began; ``finished`` when it came up as the view named it.
+
+    ``carried_to`` are the lives, newest last, as which the directory in which it began has been claimed
+    since: what it left there is there still, whatever the directory is called.
+    """
 
     term: int
     timeline: int
     incarnation: str
     finished: bool = False
     fork: Lsn = ZERO
+    carried_to: tuple[str, ...] = ()
+
+    def lies_in(self, incarnation: str) -> bool:
+        """Whether the data directory of that life is the one in which this promotion began."""
+        return incarnation in {self.incarnation, *self.carried_to}
+
+    def carried(self, incarnation: str) -> PromotionReport:
+        """The same promotion once its directory has been claimed as another life."""
+        return self.changed(carried_to=(*self.carried_to, incarnation)[-CLAIMS_REMEMBERED:])
 
 
 class SyncReport(Value):

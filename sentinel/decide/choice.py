@@ -14,6 +14,7 @@ from common.model.lineage import (
     has_promotion,
 )
 from common.model.reasons import Reason
+from common.model.reports import PromotionReport
 from common.model.view import ClusterView, LineageEntry, Primary, SyncMember
 from common.model.wal import ZERO, Lsn
 from sentinel.decide import conditions
@@ -38,13 +39,13 @@ from sentinel.decide.sealing import (
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A sealed member, its final position, and the timeline of the last promotion that it began, if any."""
+    """A sealed member, its final position, and the last promotion that began in its data, if any."""
 
     uid: str
     incarnation: str
     position: Position
     agreed: Lsn
-    began: int | None = None
+    began: PromotionReport | None = None
 
     @property
     def life(self) -> SyncMember:
@@ -53,7 +54,8 @@ class Candidate:
 
     def must_be_cloned(self, lineage: Sequence[LineageEntry]) -> bool:
         """Whether it began a promotion that is not in the lineage (protocol, section 9)."""
-        return self.began is not None and not has_promotion(lineage, self.began, self.incarnation)
+        began = self.began
+        return began is not None and not has_promotion(lineage, began.timeline, began.incarnation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def sealed_candidates(observed: Observed, view: ClusterView) -> tuple[Candidate,
                     report.incarnation,
                     position,
                     agreed_until(position, view.lineage),
-                    last.timeline if last and last.incarnation == report.incarnation else None,
+                    last if last and last.lies_in(report.incarnation) else None,
                 )
             )
     return tuple(sorted(found, key=lambda candidate: candidate.uid))

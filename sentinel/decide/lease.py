@@ -34,7 +34,10 @@ Proof = Literal["stopped", "fenced", "lease_ended"]
 
 
 def remember_primary(before: PrimarySeen | None, observed: Observed) -> PrimarySeen | None:
-    """What was reported last of the primary; a report that lacks its position tells nothing new."""
+    """What was reported last of the primary; a report that lacks its position tells nothing new.
+
+    A member that is named, lives and has not been promoted yet is where it sealed: at the fork.
+    """
     view, report = observed.view, observed.primary_report
     named = (view.primary or view.old_primary) if view else None
     if named is None or named.incarnation is None:
@@ -42,7 +45,12 @@ def remember_primary(before: PrimarySeen | None, observed: Observed) -> PrimaryS
     life = SyncMember(named.uid, named.incarnation)
     if before is not None and before.life != life:
         before = None
-    if report is None or report.incarnation != named.incarnation or not report.writable:
+    if report is None or report.incarnation != named.incarnation:
+        return before
+    if not report.writable:
+        waits_to_be_promoted = view is not None and view.phase == "promoting" and report.state == "running"
+        if before is None and waits_to_be_promoted:
+            return PrimarySeen(life, LastReport(lsn=named.fork, lease_ttl_s=report.lease_ttl_s))
         return before
     return PrimarySeen(life, LastReport(lsn=report.lsn, lease_ttl_s=report.lease_ttl_s))
 

@@ -174,6 +174,7 @@ def wipe(world: World, whom: str, chance: Random) -> None:
     if world.view is not None and all(other.wal.flushed < world.view.floor for other in others):
         return
     world.has_wiped = True
+    world.lost_lives.append((whom, host.data.marker))
     host.data = host.old = host.new = None
     if chance.random() < 0.5:
         _unit(world, whom).disk.restore({})

@@ -291,7 +291,11 @@ class Invariants:
     # I7.
 
     def _confirmed(self, view: ClusterView, host: SimHost) -> None:
-        """I7: ``k`` members of every set in force have flushed a record of the primary since its start."""
+        """I7: ``k`` members of every set in force have flushed a record of the primary since its start.
+
+        One whose directory was removed under its server counts: it confirmed what no disk keeps, until its
+        keeper noticed, and nothing in any protocol can tell.
+        """
         self.checks["I7"] += 1
         server, began = self._writable_from.get(host.name, (None, ZERO))
         if server is None or server is not host.server or host.data is None:
@@ -299,7 +303,12 @@ class Invariants:
         wal = host.data.wal
         first = next((record for record in wal.records[wal.count_until(began) :]), None)
         for each in view.sync.in_force:
-            flushed = [uid for uid, _ in each.members if first and self._has_flushed(uid, host.name, first)]
+            flushed = [
+                uid
+                for uid, life in each.members
+                if (uid, life) in self._world.lost_lives
+                or (first and self._has_flushed(uid, host.name, first))
+            ]
             if len(flushed) < each.k:
                 self._violated(
                     "I7",

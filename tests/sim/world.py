@@ -49,6 +49,8 @@ class World:
         self._clocks: dict[str, SimClock] = {}
         self.causes = 0
         self.has_wiped = False
+        self.lost_lives: list[tuple[str, str | None]] = []
+        """Data directories that are gone, by uid and life: their servers write on without a name."""
         self.stood_still: dict[str, None] = {}
         """Hosts that stood still as a whole: against that a lease alone protects nothing."""
         self.ledger = Ledger()

@@ -66,3 +66,25 @@ def test_to_die_while_the_found_life_is_written_down_changes_nothing() -> None:
     state = NEW.born("a", 1).completed().born("b", 2).born("c", 3).found("b", "d").found("b", "e")
 
     assert state.present_life == Life("e", 2, complete=False)
+
+
+def test_a_promotion_goes_with_its_directory_when_that_is_claimed() -> None:
+    """Twice a clone was to replace it and failed, once no marker was written: it began there all the same."""
+    begun = promotion(SHIQIAO_1, 2, finished=False).changed(incarnation="a")
+    state = NEW.born("a", 1).completed().changed(promotion=begun).born("b", 2).found("a", "c")
+    again = state.born("d", 3).found("c", "e").found("c", "f")
+
+    assert state.promotion is not None
+    assert again.promotion is not None
+    assert state.promotion.lies_in("c")
+    assert again.promotion.lies_in("f")
+    assert not again.promotion.lies_in("d")
+
+
+def test_a_promotion_is_not_carried_to_a_directory_in_which_it_never_began() -> None:
+    """Only where the directory cannot say whose it was is the worst assumed."""
+    begun = promotion(SHIQIAO_1, 2).changed(incarnation="a")
+    kept = NEW.born("a", 1).completed().changed(promotion=begun).born("b", 2).completed()
+
+    assert kept.found("b", "c").promotion == begun
+    assert kept.found(None, "c").promotion == begun.carried("c")

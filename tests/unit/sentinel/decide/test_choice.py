@@ -17,6 +17,7 @@ from tests.support.builders import (
     SHIQIAO_2,
     Scene,
     at,
+    life,
     promotion,
     sealing_view,
     sync_set,
@@ -142,6 +143,17 @@ def test_a_member_that_began_a_promotion_outside_the_lineage_is_not_safe() -> No
     scene.seals(SHIQIAO_1, 9)
     scene.seals(SHIQIAO_2, 9)
     scene.report(SHIQIAO_1, promotion=promotion(SHIQIAO_1, 5, finished=False))
+
+    assert chosen(scene) == SHIQIAO_2
+
+
+def test_a_promotion_outside_the_lineage_counts_when_its_directory_was_claimed() -> None:
+    """What it left there is there under any name."""
+    scene = sealing()
+    scene.seals(SHIQIAO_1, 9)
+    scene.seals(SHIQIAO_2, 9)
+    begun = promotion(SHIQIAO_1, 5, finished=False).changed(incarnation="ffffffff")
+    scene.report(SHIQIAO_1, promotion=begun.carried(life(SHIQIAO_1).incarnation))
 
     assert chosen(scene) == SHIQIAO_2
 

@@ -20,6 +20,7 @@ from tests.support.builders import (
     at,
     change_of,
     life,
+    promoting_view,
     running_view,
     sealing_view,
     sync_set,
@@ -215,6 +216,28 @@ def test_sealing_notes_what_the_old_primary_reported_last() -> None:
 
     assert view.old_primary_last == LastReport(lsn=at(7), lease_ttl_s=TTL_S)
     assert view.old_primary_may_start
+
+
+def test_a_named_member_that_loses_its_data_before_it_is_promoted_was_last_at_the_fork() -> None:
+    """It lived and was not writable when it was seen last: so others may go on without asking anybody."""
+    scene = Scene(view=promoting_view(sync=NOBODY))
+    scene.spec = ClusterSpec.model_validate({"durability": {"mode": "async"}})
+    named_now = scene.now.primary
+    assert named_now is not None
+    scene.seals(named_now.uid, 3)
+    scene.report(named_now.uid, lease_ttl_s=TTL_S)
+    seen = remember_primary(None, scene.observed())
+
+    assert seen is not None
+    assert seen.report == LastReport(lsn=named_now.fork, lease_ttl_s=TTL_S)
+
+
+def test_an_old_primary_that_is_first_seen_as_a_standby_tells_nothing_of_where_it_ended() -> None:
+    """Nobody is named, and what it reports now is not what it had."""
+    scene = Scene(view=sealing_view())
+    scene.seals(SANDUN_1, 9)
+
+    assert remember_primary(None, scene.observed()) is None
 
 
 def test_what_is_remembered_belongs_to_one_life() -> None:
