@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
+import pytest
+
+from common.errors import PostgresUnavailable
 from common.model.names import standby_name
 from common.model.spec import PostgresSpec
 from common.model.wal import ZERO, Lsn, Switch
 from keeper.postgres.port import Postgres, Source, SyncSetting
+from keeper.postgres.values import Observation
 from tests.sim.postgres.backend import Outcome
+from tests.support.aio import until
 from tests.support.postgres import BY_ITSELF, FIRST_LIFE, SPEC
 
 CLIENT: Final = "client"
@@ -39,6 +45,10 @@ class Member(ABC):
     @abstractmethod
     async def commit(self, number: int, *, local: bool = False) -> Outcome:
         """Insert a row as an application does; ``local`` waits for no standby."""
+
+    @abstractmethod
+    async def waiting_commits(self) -> int:
+        """How many commits wait for standbys at this moment."""
 
     @abstractmethod
     async def rows(self) -> set[int]:
@@ -88,9 +98,30 @@ class Member(ABC):
         await self.postgres.wait_until_accepting(20)
         return start_id
 
+    async def commit_that_waits(self, number: int) -> asyncio.Future[Outcome]:
+        """Begin to insert a row, and return once that waits for standbys."""
+        outcome = asyncio.ensure_future(self.commit(number))
+
+        async def waits() -> bool:
+            return await self.waiting_commits() > 0
+
+        await holds(waits, "the commit waits for standbys")
+        return outcome
+
     async def lsn(self) -> Lsn:
         """The end of WAL of a primary, of replay of a standby."""
         return (await self.postgres.observe()).lsn
+
+    async def at_the_end_of_its_wal(self) -> Observation:
+        """What is seen of a server that follows nobody, once it has run dry and waits to look again."""
+        seen: list[Observation] = []
+
+        async def has_run_dry() -> bool:
+            seen[:] = [await self.postgres.observe()]
+            return seen[0].startup_waits_for == "RecoveryRetrieveRetryInterval"
+
+        await holds(has_run_dry, f"{self.uid} has run dry")
+        return seen[0]
 
     async def caught_up(self, standby: Member) -> None:
         """Wait until a standby has replayed all that this primary has flushed."""
@@ -102,14 +133,22 @@ class Member(ABC):
         await holds(has_all, f"{standby.uid} has caught up")
 
 
-async def holds(look: Callable[[], Coroutine[Any, Any, bool]], what: str, within_s: float = 10.0) -> None:
+async def holds(look: Callable[[], Coroutine[Any, Any, bool]], what: str) -> None:
     """Wait until it does; fails the test otherwise."""
-    try:
-        async with asyncio.timeout(within_s):
-            while not await look():  # noqa: ASYNC110 - what is waited for knows no event
-                await asyncio.sleep(0.01)
-    except TimeoutError as error:
-        raise AssertionError(f"not within {within_s:g} s: {what}") from error
+    await until(look, bool, what)
+
+
+async def refuses(call: Callable[[float], Coroutine[Any, Any, object]], says: str) -> None:
+    """Fail the test unless a call is refused with these words.
+
+    It gets more time until it has come as far as that: with little a busy server is not even asked.
+    """
+    for limit_s in (0.3, 1.0, 3.0, 10.0):
+        with pytest.raises(PostgresUnavailable) as refused:
+            await call(limit_s)
+        if re.search(says, str(refused.value)):
+            return
+    raise AssertionError(f"nothing about {says!r} in: {refused.value}")
 
 
 class Group(ABC):

@@ -54,6 +54,10 @@ class _RealMember(Member):
             await connection.close()
         return "unknown" if warnings else "acknowledged"
 
+    async def waiting_commits(self) -> int:
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        return int(await self._server.value(waiting))
+
     async def rows(self) -> set[int]:
         async with await self._server.connect() as connection:
             found = await (await connection.execute("SELECT id FROM written")).fetchall()
@@ -117,4 +121,4 @@ class RealPostgres(Backend):
             async with self.opened() as group:
                 await story(group)
 
-        run(main(), timeout_s=60)
+        run(main(), timeout_s=180)

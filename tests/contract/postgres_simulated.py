@@ -52,6 +52,10 @@ class _SimMember(Member):
         finally:
             session.close()
 
+    async def waiting_commits(self) -> int:
+        assert self.host.server is not None
+        return len(self.host.server.sync_rep.waiting)
+
     async def rows(self) -> set[int]:
         session = await connect(self.host.fleet, CLIENT, *self.address)
         try:

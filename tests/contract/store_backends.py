@@ -18,18 +18,24 @@ from tests.sim.etcd import SimEtcd
 from tests.sim.loop import SimLoop, simulate
 from tests.sim.network import Network
 from tests.sim.store import SimStore
-from tests.support.aio import run
+from tests.support.aio import LIMIT_S, run, until
 from tests.support.etcd import EtcdServer, compact
 from tests.support.forwarder import Forwarder
 
-TIMEOUT_S = 0.8
+IMPATIENT_S = 0.8
 _numbers = count(1)
 
 
+async def reached(store: Store) -> None:
+    """Wait until a store answers, however often its deadline passes first."""
+    await until(store.members, lambda members: not members[0].problem, "the store answers")
+
+
 class StoreUnderTest(ABC):
-    """A client with faults, a second one without, and a prefix that belongs to the test."""
+    """Clients with faults, one that waits long and one that does not, a third without, and a prefix."""
 
     store: Store
+    impatient: Store
     other: Store
     ttl_s: int
 
@@ -38,15 +44,15 @@ class StoreUnderTest(ABC):
 
     @abstractmethod
     async def cut(self) -> None:
-        """Break the connection of ``store`` and allow no new one."""
+        """Break the connections of ``store`` and ``impatient`` and allow no new one."""
 
     @abstractmethod
     async def heal(self) -> None:
-        """Let ``store`` connect again."""
+        """Let them connect again."""
 
     @abstractmethod
     async def losing_the_answer(self, write: Callable[[], Awaitable[Any]]) -> Any:
-        """Do a write that is applied and whose answer never comes."""
+        """Do a write of ``impatient`` that is applied and whose answer never comes."""
 
     @abstractmethod
     async def compact(self) -> None:
@@ -71,13 +77,13 @@ class Backend(ABC):
 
 
 class _MemoryUnderTest(StoreUnderTest):
-    ttl_s = 1
+    ttl_s = 2
 
     def __init__(self, server: MemoryEtcd) -> None:
         super().__init__()
         self._server = server
-        self._client = MemoryStore(server, timeout_s=TIMEOUT_S)
-        self.store = self._client
+        self._client = MemoryStore(server, timeout_s=IMPATIENT_S)
+        self.store = self.impatient = self._client
         self.other = MemoryStore(server)
 
     async def cut(self) -> None:
@@ -109,7 +115,8 @@ class _SimUnderTest(StoreUnderTest):
         super().__init__()
         self._network = network
         self._etcd = etcd
-        self.store = SimStore(etcd, network.start("client", "one"), timeout_s=TIMEOUT_S)
+        self.store = SimStore(etcd, network.start("client", "one"), timeout_s=IMPATIENT_S)
+        self.impatient = self.store
         self.other = SimStore(etcd, network.start("beside", "another"))
 
     async def cut(self) -> None:
@@ -164,7 +171,8 @@ class _EtcdUnderTest(StoreUnderTest):
         self._server = server
         self._forwarder = forwarder
         through = f"http://127.0.0.1:{forwarder.port}"
-        self.store = open_store(EtcdSettings(endpoints=(through,), timeout_s=TIMEOUT_S))
+        self.store = open_store(EtcdSettings(endpoints=(through,), timeout_s=LIMIT_S))
+        self.impatient = open_store(EtcdSettings(endpoints=(through,), timeout_s=IMPATIENT_S))
         self.other = open_store(EtcdSettings(endpoints=(server.url,)))
 
     async def cut(self) -> None:
@@ -174,7 +182,7 @@ class _EtcdUnderTest(StoreUnderTest):
         await self._forwarder.heal()
 
     async def losing_the_answer(self, write: Callable[[], Awaitable[Any]]) -> Any:
-        await self.store.read(self.prefix)
+        await reached(self.impatient)
         self._forwarder.freeze(to_server=False)
         try:
             return await write()
@@ -199,5 +207,5 @@ class EtcdBackend(Backend):
             try:
                 yield under_test
             finally:
-                await under_test.store.close()
-                await under_test.other.close()
+                for store in (under_test.store, under_test.impatient, under_test.other):
+                    await store.close()

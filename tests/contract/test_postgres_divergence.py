@@ -10,6 +10,7 @@ from common.errors import PostgresUnavailable
 from common.model.wal import ZERO, Lsn, Switch
 from keeper.postgres.port import NOBODY, FinalPosition, PromotionOrder
 from tests.contract.postgres_backends import Backend, Group, Member, holds
+from tests.support.aio import LIMIT_S
 from tests.support.postgres import BY_ITSELF
 
 
@@ -19,10 +20,10 @@ async def diverged(group: Group, *, timeline: int = 2) -> tuple[Member, Member, 
     new = await group.standby(old, "two")
     await old.commit(1)
     await old.caught_up(new)
-    final = await new.postgres.seal(10)
+    final = await new.postgres.seal(LIMIT_S)
     await old.commit(2)
     await old.postgres.kill()
-    await new.postgres.promote(PromotionOrder(timeline, final.lsn, BY_ITSELF), 10)
+    await new.postgres.promote(PromotionOrder(timeline, final.lsn, BY_ITSELF), LIMIT_S)
     await new.postgres.ensure_roles()
     await new.commit(3)
     return new, old, Switch(1, final.lsn)
@@ -35,8 +36,8 @@ def test_a_diverged_server_cannot_follow(postgres_backend: Backend) -> None:
         new, old, _ = await diverged(group)
         await new.postgres.keep_slots({old.name(2): ZERO}, drop_others=True)
         await old.start()
-        before = await old.postgres.seal(10)
-        await old.postgres.follow(new.source_for(old, 2), [1, 2], 10)
+        before = await old.postgres.seal(LIMIT_S)
+        await old.postgres.follow(new.source_for(old, 2), [1, 2], LIMIT_S)
         await new.commit(4)
         await asyncio.sleep(0.5)
         seen = await old.postgres.observe()
@@ -53,8 +54,8 @@ def test_a_diverged_server_is_rewound_and_follows(postgres_backend: Backend) -> 
     async def story(group: Group) -> None:
         new, old, fork = await diverged(group)
         await old.start()
-        await old.postgres.seal(10)
-        await old.postgres.stop("fast", 10)
+        await old.postgres.seal(LIMIT_S)
+        await old.postgres.stop("fast", LIMIT_S)
         old.life = "0000f00d"
         await new.postgres.keep_slots({old.name(2): ZERO}, drop_others=True)
         source = new.source_for(old, 2)
@@ -62,9 +63,9 @@ def test_a_diverged_server_is_rewound_and_follows(postgres_backend: Backend) -> 
             await old.postgres.rewind(source, old.life, old.spec, timeline=9, timeout_s=0.5)
         untouched = await old.postgres.inspect()
         rewinding = asyncio.ensure_future(
-            old.postgres.rewind(source, old.life, old.spec, timeline=2, timeout_s=30)
+            old.postgres.rewind(source, old.life, old.spec, timeline=2, timeout_s=LIMIT_S)
         )
-        await new.postgres.checkpoint(30)
+        await new.postgres.checkpoint(LIMIT_S)
         await rewinding
         found = await old.postgres.inspect()
         await old.start(source=source)
@@ -101,14 +102,14 @@ def test_two_histories_under_one_number_cannot_be_told_apart(postgres_backend: B
 
     async def story(group: Group) -> None:
         new, old, _ = await diverged(group)
-        await new.postgres.checkpoint(30)
+        await new.postgres.checkpoint(LIMIT_S)
         await old.start()
-        end = (await old.postgres.seal(10)).lsn
-        await old.postgres.promote(PromotionOrder(2, end, BY_ITSELF), 10)
+        end = (await old.postgres.seal(LIMIT_S)).lsn
+        await old.postgres.promote(PromotionOrder(2, end, BY_ITSELF), LIMIT_S)
         await old.commit(5)
-        await old.postgres.checkpoint(30)
-        await old.postgres.stop("fast", 10)
-        await old.postgres.rewind(new.source_for(old, 2), "0000f00d", old.spec, timeline=2, timeout_s=30)
+        await old.postgres.checkpoint(LIMIT_S)
+        await old.postgres.stop("fast", LIMIT_S)
+        await old.postgres.rewind(new.source_for(old, 2), "0000f00d", old.spec, timeline=2, timeout_s=LIMIT_S)
         await old.start()
 
         assert await old.rows() == {1, 2, 5}
@@ -123,13 +124,13 @@ async def heard_of_an_abandoned_timeline(
     one = await group.primary("one")
     two = await group.standby(one, "two")
     await one.commit(1)
-    await one.postgres.stop("fast", 10)
-    final = await two.postgres.seal(10)
+    await one.postgres.stop("fast", LIMIT_S)
+    final = await two.postgres.seal(LIMIT_S)
     fork = Lsn(final.lsn + 4096) if behind else final.lsn
     two.put_history(2, (Switch(1, fork),))
     # The startup process looks for newer timelines each time it has run dry.
     for _ in range(3):
-        await two.postgres.seal(10)
+        await two.postgres.seal(LIMIT_S)
         await asyncio.sleep(0.1)
     return one, two, final
 
@@ -140,7 +141,7 @@ def test_a_standby_is_promoted_from_its_own_timeline(postgres_backend: Backend, 
 
     async def story(group: Group) -> None:
         _, two, final = await heard_of_an_abandoned_timeline(group, behind=behind)
-        promoted = await two.postgres.promote(PromotionOrder(3, final.lsn, NOBODY), 10)
+        promoted = await two.postgres.promote(PromotionOrder(3, final.lsn, NOBODY), LIMIT_S)
 
         assert promoted.history == (Switch(1, final.lsn),)
         assert (await two.postgres.observe()).history == (Switch(1, final.lsn),)
@@ -154,11 +155,11 @@ def test_a_standby_leaves_an_abandoned_timeline_to_follow_the_lineage(postgres_b
     async def story(group: Group) -> None:
         one, two, final = await heard_of_an_abandoned_timeline(group, behind=False)
         await one.start()
-        assert await one.postgres.seal(10) == final
-        await one.postgres.promote(PromotionOrder(3, final.lsn, BY_ITSELF), 10)
+        assert await one.postgres.seal(LIMIT_S) == final
+        await one.postgres.promote(PromotionOrder(3, final.lsn, BY_ITSELF), LIMIT_S)
         await one.postgres.keep_slots({two.name(3): ZERO}, drop_others=False)
         before = two.postgres.start_id
-        await two.postgres.follow(one.source_for(two, 3), [1, 3], 10)
+        await two.postgres.follow(one.source_for(two, 3), [1, 3], LIMIT_S)
         await one.commit(2)
         await one.caught_up(two)
 

@@ -9,7 +9,8 @@ import pytest
 from common.errors import InvariantViolated, PostgresUnavailable
 from common.model.wal import ZERO, Lsn, Switch
 from keeper.postgres.port import NOBODY, FinalPosition, PromotionOrder
-from tests.contract.postgres_backends import Backend, Group, Member
+from tests.contract.postgres_backends import Backend, Group, Member, holds
+from tests.support.aio import LIMIT_S
 from tests.support.postgres import BY_ITSELF
 
 
@@ -20,7 +21,7 @@ async def sealed(group: Group) -> tuple[Member, FinalPosition]:
     await one.commit(1)
     await one.caught_up(two)
     await one.postgres.kill()
-    return two, await two.postgres.seal(10)
+    return two, await two.postgres.seal(LIMIT_S)
 
 
 def test_a_seal_is_final(postgres_backend: Backend) -> None:
@@ -30,20 +31,24 @@ def test_a_seal_is_final(postgres_backend: Backend) -> None:
         one = await group.primary()
         two = await group.standby(one)
         start_id = two.postgres.start_id
-        first = await two.postgres.seal(10)
+        first = await two.postgres.seal(LIMIT_S)
         await one.commit(1)
         await two.postgres.reload()
         await asyncio.sleep(0.2)
-        second = await two.postgres.seal(10)
-        seen, primary = await two.postgres.observe(), await one.postgres.observe()
+        second = await two.postgres.seal(LIMIT_S)
+        seen = await two.at_the_end_of_its_wal()
+
+        async def has_let_go() -> bool:
+            return (await one.postgres.observe()).senders == ()
+
+        await holds(has_let_go, "the primary has noticed that the standby left")
+        primary = await one.postgres.observe()
 
         assert first == second
         assert (first.timeline, first.history) == (1, ())
         assert first.lsn == seen.lsn < primary.flush
         assert first.system_identifier == primary.system_identifier
         assert (seen.following, seen.receiver) == ("", None)
-        assert seen.startup_waits_for == "RecoveryRetrieveRetryInterval"
-        assert primary.senders == ()
         assert two.postgres.start_id == start_id
         assert await two.rows() == set()
 
@@ -56,7 +61,7 @@ def test_a_primary_cannot_seal(postgres_backend: Backend) -> None:
     async def story(group: Group) -> None:
         one = await group.primary()
         with pytest.raises(PostgresUnavailable, match="a primary cannot seal"):
-            await one.postgres.seal(10)
+            await one.postgres.seal(LIMIT_S)
 
         assert await one.commit(1) == "acknowledged"
 
@@ -70,10 +75,10 @@ def test_a_promotion_takes_exactly_the_named_timeline(postgres_backend: Backend,
     async def story(group: Group) -> None:
         two, final = await sealed(group)
         order = PromotionOrder(timeline, final.lsn, BY_ITSELF)
-        promoted = await two.postgres.promote(order, 10)
+        promoted = await two.postgres.promote(order, LIMIT_S)
         seen = await two.postgres.observe()
         checked = await two.postgres.check_promotion(order)
-        again = await two.postgres.promote(order, 10)
+        again = await two.postgres.promote(order, LIMIT_S)
         outcome = await two.commit(2)
 
         assert (promoted.timeline, promoted.fork) == (timeline, final.lsn)
@@ -92,8 +97,8 @@ def test_a_promoted_server_waits_for_the_ordered_set_from_its_first_commit(postg
 
     async def story(group: Group) -> None:
         two, final = await sealed(group)
-        await two.postgres.promote(PromotionOrder(2, final.lsn, NOBODY), 10)
-        waiting = asyncio.ensure_future(two.commit(2))
+        await two.postgres.promote(PromotionOrder(2, final.lsn, NOBODY), LIMIT_S)
+        waiting = await two.commit_that_waits(2)
         await asyncio.sleep(0.3)
         held = not waiting.done()
         await two.postgres.kill()
@@ -110,9 +115,9 @@ def test_a_standby_at_another_point_is_not_promoted(postgres_backend: Backend) -
     async def story(group: Group) -> None:
         two, final = await sealed(group)
         with pytest.raises(PostgresUnavailable, match="replay stands at"):
-            await two.postgres.promote(PromotionOrder(2, Lsn(final.lsn + 8), NOBODY), 10)
+            await two.postgres.promote(PromotionOrder(2, Lsn(final.lsn + 8), NOBODY), LIMIT_S)
         with pytest.raises(InvariantViolated, match="cannot be the next"):
-            await two.postgres.promote(PromotionOrder(1, final.lsn, NOBODY), 10)
+            await two.postgres.promote(PromotionOrder(1, final.lsn, NOBODY), LIMIT_S)
         with pytest.raises(PostgresUnavailable, match="has not ended"):
             await two.postgres.check_promotion(PromotionOrder(2, final.lsn, NOBODY))
 
@@ -126,7 +131,7 @@ def test_a_server_on_another_timeline_than_ordered_is_killed(postgres_backend: B
 
     async def story(group: Group) -> None:
         two, final = await sealed(group)
-        await two.postgres.promote(PromotionOrder(2, final.lsn, NOBODY), 10)
+        await two.postgres.promote(PromotionOrder(2, final.lsn, NOBODY), LIMIT_S)
         with pytest.raises(InvariantViolated, match="came up on timeline 2"):
             await two.postgres.check_promotion(PromotionOrder(3, final.lsn, NOBODY))
 
@@ -140,7 +145,7 @@ def test_a_finished_promotion_survives_a_crash(postgres_backend: Backend) -> Non
 
     async def story(group: Group) -> None:
         two, final = await sealed(group)
-        await two.postgres.promote(PromotionOrder(4, final.lsn, BY_ITSELF), 10)
+        await two.postgres.promote(PromotionOrder(4, final.lsn, BY_ITSELF), LIMIT_S)
         await two.commit(2)
         await two.postgres.kill()
         on_disk = await two.postgres.inspect()
@@ -149,7 +154,7 @@ def test_a_finished_promotion_survives_a_crash(postgres_backend: Backend) -> Non
         await two.commit(3)
         await two.postgres.kill()
         await two.start()
-        recovered = await two.postgres.seal(10)
+        recovered = await two.postgres.seal(LIMIT_S)
 
         assert on_disk.greatest_timeline == 4
         assert (writable.timeline, writable.history) == (4, (Switch(1, final.lsn),))
@@ -169,8 +174,8 @@ def test_reserved_numbers_go_before_a_start_and_the_next_order_is_met(postgres_b
         await two.postgres.kill()
         await two.start()
         left = two.histories()
-        again = await two.postgres.seal(10)
-        promoted = await two.postgres.promote(PromotionOrder(6, final.lsn, NOBODY), 10)
+        again = await two.postgres.seal(LIMIT_S)
+        promoted = await two.postgres.promote(PromotionOrder(6, final.lsn, NOBODY), LIMIT_S)
 
         assert left == set()
         assert again == final
@@ -191,13 +196,13 @@ def test_a_standby_follows_over_a_promotion(postgres_backend: Backend) -> None:
         await one.caught_up(two)
         await one.caught_up(three)
         await one.postgres.kill()
-        final = await two.postgres.seal(10)
-        assert await three.postgres.seal(10) == final
+        final = await two.postgres.seal(LIMIT_S)
+        assert await three.postgres.seal(LIMIT_S) == final
         copied = await two.postgres.copy_slots(2)
         start_id = three.postgres.start_id
-        await three.postgres.follow(two.source_for(three, 2), [1, 6], 10)
+        await three.postgres.follow(two.source_for(three, 2), [1, 6], LIMIT_S)
         following = await three.postgres.observe()
-        await two.postgres.promote(PromotionOrder(6, final.lsn, BY_ITSELF), 10)
+        await two.postgres.promote(PromotionOrder(6, final.lsn, BY_ITSELF), LIMIT_S)
         await two.commit(2)
         await two.caught_up(three)
         seen = await three.postgres.observe()

@@ -11,7 +11,7 @@ import pytest
 from common.errors import WatchLost
 from common.store.port import Delete, Put, Store, WatchBatch
 from tests.contract.store_backends import Backend, StoreUnderTest
-from tests.support.aio import eventually
+from tests.support.aio import LIMIT_S, eventually
 
 
 class Watcher:
@@ -95,7 +95,7 @@ def test_a_watch_sees_a_lease_end(store_backend: Backend) -> None:
         lease = await store.grant_lease(under_test.ttl_s)
         put = await store.transact([], [Put(f"{prefix}mine", b"", lease.id)])
         async with watching(store, prefix, put.revision) as watcher:
-            await eventually(lambda: len(watcher.batches) == 1, "the deletion", within_s=lease.ttl_s + 3)
+            await eventually(lambda: len(watcher.batches) == 1, "the deletion")
 
         assert [event.kind for event in watcher.batches[0].events] == ["delete"]
 
@@ -125,7 +125,7 @@ def test_a_watch_resumes_over_broken_connections_without_loss_or_repetition(stor
                 await write(10)
                 await under_test.heal()
                 await write(10)
-            await eventually(lambda: len(watcher.values) >= written, "all changes", within_s=10)
+            await eventually(lambda: len(watcher.values) >= written, "all changes")
 
         assert watcher.values == numbers(0, written)
 
@@ -143,7 +143,7 @@ def test_a_watch_behind_a_compaction_ends_as_lost(store_backend: Backend) -> Non
         await under_test.compact()
         watcher = Watcher()
         with pytest.raises(WatchLost, match="compacted"):
-            await asyncio.wait_for(watcher.follow(store, prefix, known), 5)
+            await asyncio.wait_for(watcher.follow(store, prefix, known), LIMIT_S)
 
         assert watcher.batches == []
 
@@ -167,7 +167,7 @@ def test_a_running_watch_that_a_compaction_overtakes_while_cut_off_ends_as_lost(
         await under_test.compact()
         await under_test.heal()
         with pytest.raises(WatchLost, match="compacted"):
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, LIMIT_S)
 
         assert watcher.values == [b"start"]
 

@@ -26,6 +26,7 @@ from keeper.postgres.port import Source, SyncSetting
 from keeper.postgres.programs import from_the_demo_extra
 from keeper.postgres.server import PostgresServer
 from keeper.processes import find
+from tests.support.aio import until
 from tests.support.ports import free_port
 
 SPEC = PostgresSpec(parameters={"shared_buffers": "16MB", "max_connections": "40"})
@@ -118,22 +119,6 @@ class Server:
         """Another keeper's life on the same directory."""
         self.server = PostgresServer(self.settings, SystemClock())
         return self.server
-
-
-async def until(
-    look: Callable[[], Any], holds: Callable[[Any], bool], what: str, *, within_s: float = 10.0
-) -> Any:
-    """Wait until what a coroutine returns holds; fails the test, saying what did not come."""
-    seen = None
-    try:
-        async with asyncio.timeout(within_s):
-            while True:
-                seen = await look()
-                if holds(seen):
-                    return seen
-                await asyncio.sleep(0.005)
-    except TimeoutError as error:
-        raise AssertionError(f"not within {within_s:g} s: {what} (last seen: {seen!r})") from error
 
 
 @dataclass

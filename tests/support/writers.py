@@ -16,7 +16,8 @@ from pgha.demo.workload import fate
 from tests.checks.check import assert_holds
 from tests.checks.history import Action, Add, Append, Elements, Members
 from tests.checks.recorder import Recorder
-from tests.support.postgres import Server, until
+from tests.support.aio import until
+from tests.support.postgres import Server
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 

@@ -12,8 +12,8 @@ from common.model.names import parse_standby_name
 from common.model.spec import ClusterSpec
 from common.status.documents import Documents
 from common.store.port import Put
+from tests.support.aio import until
 from tests.support.cluster import KEYS, SMALL, Cluster, cluster, small_layout
-from tests.support.postgres import until
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import pytest
 
 from common.model.spec import ClusterSpec
 from common.status.documents import Documents
+from tests.support.aio import until
 from tests.support.cluster import SMALL, Cluster, cluster, small_layout
-from tests.support.postgres import until
 
 STRICT = ClusterSpec.from_plain(
     {"durability": {"survive": "site", "mode": "strict"}, "postgres": {"parameters": SMALL}}

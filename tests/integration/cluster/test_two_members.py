@@ -12,9 +12,9 @@ import pytest
 
 from common.model.spec import ClusterSpec
 from common.status.documents import Documents
+from tests.support.aio import until
 from tests.support.cluster import SMALL, Cluster, cluster, small_layout
 from tests.support.ports import free_port
-from tests.support.postgres import until
 
 STRICT = ClusterSpec.from_plain({"durability": {"mode": "strict"}, "postgres": {"parameters": SMALL}})
 """The one that is left waits for the other: with ``degrade`` it would go on alone."""

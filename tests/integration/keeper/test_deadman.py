@@ -14,8 +14,7 @@ import subprocess
 
 from keeper.processes import attached, find, postmaster_pid, shared_memory
 from tests.integration.keeper.stage import MARGIN_S, deadmen, is_dead, stage
-from tests.support.aio import eventually, run
-from tests.support.postgres import until
+from tests.support.aio import eventually, run, until
 
 
 def test_a_keeper_that_is_stopped_loses_its_postgres() -> None:

@@ -10,8 +10,8 @@ from common.errors import InvariantViolated, PostgresUnavailable
 from common.model.wal import Lsn, Switch
 from keeper.postgres.history import history_file, read_history
 from keeper.postgres.port import NOBODY, PromotionOrder, Source
-from tests.support.aio import run
-from tests.support.postgres import BY_ITSELF, Server, Servers, servers, sync_of, until
+from tests.support.aio import run, until
+from tests.support.postgres import BY_ITSELF, Server, Servers, servers, sync_of
 
 
 async def sealed_standby(group: Servers, uid: str = "two") -> tuple[Server, Lsn]:

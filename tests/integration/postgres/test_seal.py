@@ -11,8 +11,8 @@ from common.errors import PostgresUnavailable
 from common.model.wal import Lsn
 from keeper.postgres.port import NOBODY, PromotionOrder
 from keeper.postgres.seal import receivers
-from tests.support.aio import run
-from tests.support.postgres import BY_ITSELF, Server, Servers, servers, sync_of, until
+from tests.support.aio import run, until
+from tests.support.postgres import BY_ITSELF, Server, Servers, servers, sync_of
 from tests.support.writers import writers
 
 

@@ -21,9 +21,9 @@ from common.runtime.http import get_json
 from common.store.etcd import EtcdSettings, open_store
 from common.store.port import Put
 from tests.integration.proxy.stage import HOST, STARTUP, Connection, FakeServer, fake_server, run, term_view
+from tests.support.aio import until
 from tests.support.etcd import EtcdServer
 from tests.support.ports import free_port
-from tests.support.postgres import until
 
 KEYS = Keys("demo")
 

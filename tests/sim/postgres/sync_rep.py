@@ -15,24 +15,24 @@ class SyncRep:
     """The queue of commits that wait.
 
     ``defined`` is the flag in shared memory that the checkpointer keeps: until it has handled a reload
-    backends go by the old value. ``released`` never goes back.
+    backends go by the old value. ``released`` never goes back; ``waiting`` is for who looks on.
     """
 
     def __init__(self, *, defined: bool) -> None:
         self.defined = defined
         self.released = ZERO
-        self._waiting: list[tuple[Lsn, Callable[[], None]]] = []
+        self.waiting: list[tuple[Lsn, Callable[[], None]]] = []
 
     def wait(self, position: Lsn, release: Callable[[], None]) -> None:
         """Call ``release`` once enough standbys have flushed ``position``; at once when nobody is counted."""
         if not self.defined or position <= self.released:
             release()
         else:
-            self._waiting.append((position, release))
+            self.waiting.append((position, release))
 
     def forget(self, release: Callable[[], None]) -> None:
         """A wait was cut short."""
-        self._waiting = [each for each in self._waiting if each[1] != release]
+        self.waiting = [each for each in self.waiting if each[1] != release]
 
     def define(self, *, defined: bool) -> None:
         """What the checkpointer does at a reload: with nobody to count it lets everybody go."""
@@ -58,7 +58,7 @@ class SyncRep:
             self._let_go(lambda waits_for: waits_for <= position)
 
     def _let_go(self, of: Callable[[Lsn], bool]) -> None:
-        free = [release for position, release in self._waiting if of(position)]
-        self._waiting = [each for each in self._waiting if not of(each[0])]
+        free = [release for position, release in self.waiting if of(position)]
+        self.waiting = [each for each in self.waiting if not of(each[0])]
         for release in free:
             release()
