@@ -54,7 +54,7 @@ def test_who_is_cancelled_need_not_wait() -> None:
         await asyncio.gather(waiting, return_exceptions=True)
         was_cancelled = waiting.cancelled()
         release.set()
-        return was_cancelled and await asyncio.to_thread(ended.wait, 10)
+        return was_cancelled and await asyncio.to_thread(ended.wait, 60)
 
     assert run(story())
 
@@ -70,6 +70,6 @@ def test_a_process_ends_while_one_hangs() -> None:
         "asyncio.run(main())\n"
     )
 
-    ended = subprocess.run([sys.executable, "-c", program], timeout=30, check=False)
+    ended = subprocess.run([sys.executable, "-c", program], timeout=60, check=False)
 
     assert ended.returncode == 0

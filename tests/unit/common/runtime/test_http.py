@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from common.errors import CannotListen, PeerUnavailable
 from common.runtime import http
 from common.runtime.http import get_json, http_server, json_response
-from tests.support.aio import run
+from tests.support.aio import LIMIT_S, run
 from tests.support.ports import free_port
 
 
@@ -80,7 +80,7 @@ def test_it_serves_its_routes_at_the_url_that_it_says() -> None:
 
     async def main() -> Any:
         async with serving() as url:
-            return await get_json(f"{url}/status", timeout_s=5, query={"nonce": "a b"})
+            return await get_json(f"{url}/status", timeout_s=LIMIT_S, query={"nonce": "a b"})
 
     assert run(main()) == {"role": "primary", "nonce": "a b"}
 
@@ -177,7 +177,7 @@ def test_a_client_that_does_not_finish_its_headers_is_let_go(
         async with serving(port=port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(sent)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(LIMIT_S):
                 received = await reader.read()
             writer.close()
             return received
@@ -233,7 +233,7 @@ def test_the_port_is_free_again_after_the_end() -> None:
             ):
                 assert answer.status == 200
 
-    run(main(), timeout_s=5)
+    run(main())
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_an_answer_that_is_of_no_use_is_one_error(
 
     async def main() -> None:
         async with serving() as url:
-            await get_json(f"{url}{path}", timeout_s=0.2 if path == "/slow" else 5)
+            await get_json(f"{url}{path}", timeout_s=0.2 if path == "/slow" else LIMIT_S)
 
     with pytest.raises(PeerUnavailable, match=says) as caught:
         run(main())
@@ -268,7 +268,7 @@ def test_nobody_there_is_the_same_error() -> None:
 
     for url in (f"http://127.0.0.1:{port}/", "nonsense"):
         with pytest.raises(PeerUnavailable):
-            run(get_json(url, timeout_s=5))
+            run(get_json(url, timeout_s=LIMIT_S))
 
 
 def test_answers_are_plain_json() -> None:

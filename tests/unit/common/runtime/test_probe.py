@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from common.runtime.probe import SSL_REQUEST, answers
-from tests.support.aio import run
+from tests.support.aio import LIMIT_S, run
 from tests.support.ports import free_port
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def probe(behave: Handler) -> bool:
+def probe(behave: Handler, *, limit_s: float = LIMIT_S) -> bool:
     async def main() -> bool:
         port = free_port()
         ended = asyncio.Event()
@@ -27,8 +27,8 @@ def probe(behave: Handler) -> bool:
                 ended.set()
 
         async with await asyncio.start_server(take, "127.0.0.1", port):
-            said = await answers("127.0.0.1", port, limit_s=0.3)
-            async with asyncio.timeout(5):
+            said = await answers("127.0.0.1", port, limit_s=limit_s)
+            async with asyncio.timeout(LIMIT_S):
                 await ended.wait()
             return said
 
@@ -63,10 +63,10 @@ def test_a_server_that_accepts_and_says_nothing_does_not_answer() -> None:
         await reader.read()
         writer.close()
 
-    assert not probe(behave)
+    assert not probe(behave, limit_s=0.3)
 
 
 def test_nobody_there_does_not_answer() -> None:
     """And raises nothing."""
-    assert not run(answers("127.0.0.1", free_port(), limit_s=1))
-    assert not run(answers("no-such-host.invalid", 5432, limit_s=5))
+    assert not run(answers("127.0.0.1", free_port(), limit_s=LIMIT_S))
+    assert not run(answers("no-such-host.invalid", 5432, limit_s=LIMIT_S))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-LIMIT_S = 20
+LIMIT_S = 60
 
 BEGIN = """
 import asyncio, sys, threading, time
@@ -38,7 +38,7 @@ async def main(stop):
 class Program:
     """A service in a process of its own; its output is read to the end."""
 
-    def __init__(self, body: str, options: str = "end_limit_s=5") -> None:
+    def __init__(self, body: str, options: str = "end_limit_s=60") -> None:
         program = f"{BEGIN}{textwrap.indent(body, ' ' * 8)}\nsys.exit(run_service(main, {options}))\n"
         self._process = subprocess.Popen(
             [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -91,7 +91,7 @@ def test_a_signal_stops_the_service_in_order(number: signal.Signals) -> None:
 
 def test_a_second_signal_ends_it_at_once() -> None:
     """For a person who has no patience with an orderly end."""
-    program = Program(f"{WAIT}\nstarted()\nawait asyncio.sleep(60)", "end_limit_s=60")
+    program = Program(f"{WAIT}\nstarted()\nawait asyncio.sleep(600)", "end_limit_s=600")
     program.wait_started()
     program.send(signal.SIGINT)
     program.wait_started()
@@ -134,7 +134,7 @@ def test_an_error_at_the_start_says_what_it_is(error: str, code: int, event: str
 @pytest.mark.parametrize("then", ["", "raise RuntimeError"])
 def test_an_end_that_hangs_is_cut_short(then: str) -> None:
     """Also where neither the loop nor the interpreter can: a thread that never returns."""
-    hang = "hung = asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)\n"
+    hang = "hung = asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)\n"
     program = Program(f"{hang}started()\n{then or 'await loops.run_until(stop)'}", "end_limit_s=0.3")
     program.wait_started()
 

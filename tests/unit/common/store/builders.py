@@ -57,7 +57,7 @@ def in_a_world(story: Callable[[World], Coroutine[Any, Any, None]]) -> Callable[
             async with _world() as world:
                 await story(world)
 
-        run(main(), timeout_s=10)
+        run(main())
 
     test.__name__, test.__doc__ = story.__name__, story.__doc__
     return test

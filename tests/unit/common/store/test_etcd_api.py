@@ -25,7 +25,7 @@ def test_the_python_runtime_of_protobuf_is_chosen_for_this_process_and_not_for_i
             env=environment,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
 

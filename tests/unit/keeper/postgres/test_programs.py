@@ -12,7 +12,7 @@ import pytest
 from common.errors import InvalidSpec, PostgresUnavailable
 from keeper.postgres.programs import NEEDED, Programs, find_programs
 from keeper.processes import find_programs as find_processes
-from tests.support.aio import run
+from tests.support.aio import eventually, run
 from tests.support.postgres import new_root
 
 SLEEPER = "pgha-sleeper"
@@ -65,7 +65,7 @@ def test_a_failing_program_says_what_it_said(place: Path) -> None:
     """The end of its output is in the error."""
     programs = Programs(fake(place, initdb="echo because >&2; exit 3"), "postgres", place)
     with pytest.raises(PostgresUnavailable, match="initdb failed with status 3: because"):
-        run(programs.run("initdb", timeout_s=10))
+        run(programs.run("initdb", timeout_s=60))
 
 
 def test_a_program_that_takes_too_long_is_killed_with_its_children(place: Path) -> None:
@@ -82,9 +82,8 @@ def test_a_cancelled_program_is_killed(place: Path) -> None:
     programs = Programs(fake(place, initdb=f"./{SLEEPER} 60"), "postgres", place)
 
     async def story() -> None:
-        task = asyncio.create_task(programs.run("initdb", timeout_s=10))
-        await asyncio.sleep(0.2)
-        assert find_processes([SLEEPER], place)
+        task = asyncio.create_task(programs.run("initdb", timeout_s=60))
+        await eventually(lambda: bool(find_processes([SLEEPER], place)), "it runs")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -97,7 +96,7 @@ def test_a_program_sees_none_of_our_own_variables(place: Path, monkeypatch: pyte
     """A PGHOST of the operator's shell must not lead a clone elsewhere."""
     monkeypatch.setenv("PGHOST", "elsewhere")
     programs = Programs(fake(place, initdb="env"), "postgres", place)
-    said = run(programs.run("initdb", timeout_s=10, variables={"PGPASSFILE": "/x"}))
+    said = run(programs.run("initdb", timeout_s=60, variables={"PGPASSFILE": "/x"}))
 
     assert "PGHOST" not in said
     assert "PGPASSFILE=/x" in said

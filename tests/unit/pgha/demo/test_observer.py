@@ -12,7 +12,7 @@ from common.runtime.clock import SystemClock
 from common.store.memory import MemoryEtcd, MemoryStore
 from common.store.port import Delete, Put
 from pgha.demo.observer import Observer
-from tests.support.aio import eventually, run
+from tests.support.aio import LIMIT_S, eventually, run
 from tests.support.healthy import INCARNATIONS, TERM, documents, keeper, stored, view
 
 KEYS = Keys("demo")
@@ -46,7 +46,7 @@ def test_each_step_of_a_failover_is_noted_once_in_its_order() -> None:
         promoting = view("shiqiao-1", term=TERM + 1, phase="promoting", route=None)
         report = keeper("shiqiao-1", promotion=new)
         async with watching() as (observer, writer):
-            await observer.wait_for(lambda seen: seen.view is not None, 5.0)
+            await observer.wait_for(lambda seen: seen.view is not None, LIMIT_S)
             for document in (sealing, sealing, promoting, promoting):
                 await put(writer, {KEYS.view: document.to_bytes()})
             await put(writer, {KEYS.keeper("shiqiao-1"): report.to_bytes()})
@@ -84,9 +84,9 @@ def test_a_report_whose_lease_ended_is_gone() -> None:
 
     async def lose_one() -> bool:
         async with watching() as (observer, writer):
-            await observer.wait_for(lambda seen: "sandun-2" in seen.keepers, 5.0)
+            await observer.wait_for(lambda seen: "sandun-2" in seen.keepers, LIMIT_S)
             await writer.transact([], [Delete(KEYS.keeper("sandun-2"))])
-            return await observer.wait_for(lambda seen: "sandun-2" not in seen.keepers, 5.0)
+            return await observer.wait_for(lambda seen: "sandun-2" not in seen.keepers, LIMIT_S)
 
     assert run(lose_one())
 
