@@ -9,7 +9,7 @@ from typing import Final
 import typer
 
 from common.errors import PghaError
-from pgha.commands import demo, failover, history, init, resume, spec, status, version
+from pgha.commands import demo, explain, failover, history, init, resume, spec, status, version
 from pgha.exits import Exit, say
 
 USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[1]
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command()(init.init)
 app.command()(status.status)
+app.command()(explain.explain)
 app.command()(history.history)
 app.command()(failover.failover)
 app.command()(resume.resume)

@@ -147,8 +147,20 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class StorePeer:
+    """One member of the store as another one lists it; a learner has no vote."""
+
+    name: str
+    client_urls: tuple[str, ...]
+    votes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class StoreMember:
-    """One endpoint of the store as seen from here; ``problem`` is empty when it answered."""
+    """One endpoint of the store as seen from here; ``problem`` is empty when it answered.
+
+    ``peers`` are all members as this one lists them, itself included; empty where it could not be asked.
+    """
 
     endpoint: str
     name: str
@@ -156,3 +168,4 @@ class StoreMember:
     version: str
     problem: str
     alarms: tuple[str, ...] = ()
+    peers: tuple[StorePeer, ...] = ()

@@ -22,7 +22,7 @@ SEVERITY_STYLE: dict[Severity, str] = {"critical": "bold red", "warning": "yello
 
 def render(view: StatusView, console: Console) -> None:
     """Write headline, keepers, proxies, sentinels, store, and then why it is so and what to do."""
-    console.print(_headline(view))
+    console.print(headline(view.cluster, view.health, view.term, view.phase))
     for line in _summary(view):
         console.print(line)
     for table in (_keepers(view), _proxies(view), _sentinels(view), _store(view)):
@@ -30,10 +30,11 @@ def render(view: StatusView, console: Console) -> None:
             console.print()
             console.print(table)
     console.print()
-    _reasons(view.reasons, console)
+    reasons(view.reasons, console)
 
 
-def _headline(view: StatusView) -> Text:
+def headline(cluster: str, health: Health, term: int, phase: str) -> Text:
+    """How the cluster is, in one line."""
     words: dict[Health, str] = {
         "healthy": "healthy",
         "degraded": "degraded",
@@ -42,10 +43,10 @@ def _headline(view: StatusView) -> Text:
     }
     return Text.assemble(
         ("cluster ", "bold"),
-        (view.cluster, "bold"),
+        (cluster, "bold"),
         ": ",
-        (words[view.health], HEALTH_STYLE[view.health]),
-        f", term {view.term}, {view.phase}" if view.term else "",
+        (words[health], HEALTH_STYLE[health]),
+        f", term {term}, {phase}" if term else "",
     )
 
 
@@ -71,7 +72,8 @@ def _set(k: int, members: tuple[str, ...]) -> str:
     return f"{k} of {', '.join(members) or 'nobody'}"
 
 
-def _table(*columns: str) -> Table:
+def new_table(*columns: str) -> Table:
+    """An empty table as all commands write them; ``>`` at the end of a name puts its column to the right."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         name, right = column.removesuffix(">"), column.endswith(">")
@@ -80,7 +82,7 @@ def _table(*columns: str) -> Table:
 
 
 def _keepers(view: StatusView) -> Table:
-    table = _table(
+    table = new_table(
         "KEEPER", "SITE", "ADDRESS", "ROLE", "STATE", "TL>", "LSN", "LAG>", "LAG TIME>", "SYNC", "REPORT>"
     )
     for row in view.keepers:
@@ -109,7 +111,7 @@ def _lsn(row: KeeperRow) -> str:
 
 
 def _proxies(view: StatusView) -> Table:
-    table = _table("PROXY", "SITE", "ADDRESS", "ROUTE", "TERM>", "SESSIONS>", "PARKED>", "REPORT>")
+    table = new_table("PROXY", "SITE", "ADDRESS", "ROUTE", "TERM>", "SESSIONS>", "PARKED>", "REPORT>")
     for row in view.proxies:
         table.add_row(
             row.uid,
@@ -125,14 +127,14 @@ def _proxies(view: StatusView) -> Table:
 
 
 def _sentinels(view: StatusView) -> Table:
-    table = _table("SENTINEL", "SITE", "ROLE", "REPORT>")
+    table = new_table("SENTINEL", "SITE", "ROLE", "REPORT>")
     for row in view.sentinels:
         table.add_row(row.uid, row.site, "leader" if row.leader else "ready", f"{age(row.age_s)} ago")
     return table
 
 
 def _store(view: StatusView) -> Table:
-    table = _table("ETCD", "NAME", "ROLE", "VERSION", "STATE")
+    table = new_table("ETCD", "NAME", "ROLE", "VERSION", "STATE")
     for row in view.store:
         style = SEVERITY_STYLE["warning"] if row.problem else ""
         table.add_row(
@@ -145,10 +147,11 @@ def _store(view: StatusView) -> Table:
     return table
 
 
-def _reasons(reasons: tuple[Reason, ...], console: Console) -> None:
-    if not reasons:
+def reasons(said: tuple[Reason, ...], console: Console) -> None:
+    """Each reason, and what to do."""
+    if not said:
         console.print("nothing to report")
-    for reason in reasons:
+    for reason in said:
         console.print(
             Text.assemble((f"{reason.severity}: ", SEVERITY_STYLE[reason.severity]), reason.text),
             soft_wrap=True,

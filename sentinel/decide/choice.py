@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 from common.model.lineage import (
     Position,
@@ -158,36 +159,74 @@ def _all_have_sealed(observed: Observed, view: ClusterView, lives: frozenset[Syn
     return waited or not {member for member in live_members(observed) - lives if member.uid != old}
 
 
+class Rank(NamedTuple):
+    """In which order the safe are promoted, the least first: a field counts where those before are equal."""
+
+    behind: int
+    past_a_fork: bool
+    elsewhere: bool
+    priority: int
+    uid: str
+
+
+Obstacle = Literal["lacks_commits", "diverged", "must_be_cloned", "no_failover", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One sealed member: what keeps it from being promoted, empty for nothing, and its rank."""
+
+    candidate: Candidate
+    obstacle: Obstacle
+    rank: Rank
+
+
+def judge(
+    observed: Observed, view: ClusterView, sealed: tuple[Candidate, ...], least: Lsn
+) -> tuple[Judged, ...]:
+    """Say of each sealed member whether it is safe and may be promoted, and how it ranks."""
+    home = observed.site_of(view.old_primary.uid) if view.old_primary else ""
+    return tuple(
+        Judged(
+            each,
+            _obstacle(observed, view, each, least),
+            Rank(
+                behind=-each.agreed,
+                past_a_fork=has_diverged(each.position, view.lineage),
+                elsewhere=observed.site_of(each.uid) != home,
+                priority=-observed.spec.member(each.uid).priority,
+                uid=each.uid,
+            ),
+        )
+        for each in sealed
+    )
+
+
+def _obstacle(observed: Observed, view: ClusterView, candidate: Candidate, least: Lsn) -> Obstacle:
+    if not contains(candidate.position, view.lineage, least):
+        return "lacks_commits"
+    if not can_be_extended(candidate.position, view.lineage):
+        return "diverged"
+    if candidate.must_be_cloned(view.lineage):
+        return "must_be_cloned"
+    return "no_failover" if observed.spec.member(candidate.uid).no_failover else ""
+
+
 def _among_the_safe(
     observed: Observed, view: ClusterView, sealed: tuple[Candidate, ...], least: Lsn, *, waited: bool
 ) -> Choice:
-    safe = [
-        candidate
-        for candidate in sealed
-        if contains(candidate.position, view.lineage, least)
-        and can_be_extended(candidate.position, view.lineage)
-        and not candidate.must_be_cloned(view.lineage)
-    ]
+    judged = judge(observed, view, sealed, least)
+    safe = [each.candidate for each in judged if each.obstacle in {"", "no_failover"}]
     if not safe:
         return Choice(None, _nobody_safe(sealed, least), least)
-    eligible = [candidate for candidate in safe if not observed.spec.member(candidate.uid).no_failover]
+    eligible = [each for each in judged if not each.obstacle]
     if not eligible:
         return Choice(None, _nobody_eligible(safe), least)
     old = view.old_primary
-    others = [candidate for candidate in eligible if old is None or candidate.uid != old.uid]
+    others = [each for each in eligible if old is None or each.candidate.uid != old.uid]
     if not others and not waited:
-        return Choice(None, _old_primary_last(eligible[0]), least)
-    home = observed.site_of(old.uid) if old else ""
-    chosen = min(
-        others or eligible,
-        key=lambda c: (
-            -c.agreed,
-            has_diverged(c.position, view.lineage),
-            observed.site_of(c.uid) != home,
-            -observed.spec.member(c.uid).priority,
-            c.uid,
-        ),
-    )
+        return Choice(None, _old_primary_last(eligible[0].candidate), least)
+    chosen = min(others or eligible, key=lambda each: each.rank).candidate
     text = (
         f"{chosen.uid} holds everything up to {least} and is at {chosen.position.lsn}; "
         f"safe: {', '.join(c.uid for c in safe)}; sealed: {', '.join(c.uid for c in sealed)}"

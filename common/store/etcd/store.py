@@ -15,10 +15,22 @@ from common.store.etcd.settings import EtcdSettings
 from common.store.etcd.tokens import Metadata
 from common.store.etcd.watch import key_value, watch
 from common.store.keyspace import check_writes, prefix_range
-from common.store.port import Compare, Delete, Lease, Newer, Outcome, Put, Snapshot, StoreMember, WatchBatch
+from common.store.port import (
+    Compare,
+    Delete,
+    Lease,
+    Newer,
+    Outcome,
+    Put,
+    Snapshot,
+    StoreMember,
+    StorePeer,
+    WatchBatch,
+)
 
 # StatusResponse.errors, which etcd has since 3.4 and python-etcd3's API does not know.
 _STATUS_ERRORS_FIELD = 8
+_MEMBER_LEARNER_FIELD = 5
 
 
 class EtcdStore:
@@ -114,17 +126,17 @@ class EtcdStore:
         return tuple(await asyncio.gather(*(self._member(endpoint) for endpoint in self._pool.endpoints)))
 
     async def _member(self, endpoint: Endpoint) -> StoreMember:
-        async def attempt(endpoint: Endpoint, metadata: Metadata) -> tuple[Any, Any]:
+        async def attempt(endpoint: Endpoint, metadata: Metadata) -> tuple[Any, dict[int, StorePeer]]:
             # Without "hasleader": a member that lost the others is asked how it is, too.
             plain = tuple(pair for pair in metadata if pair[0] != "hasleader")
             status = await endpoint.maintenance.Status(
                 rpc.StatusRequest(), metadata=plain, timeout=self._timeout_s
             )
-            return status, await self._member_names(endpoint, plain)
+            return status, await self._peers(endpoint, plain)
 
         try:
             async with asyncio.timeout(self._timeout_s):
-                status, names = await self._pool.authorised(endpoint, attempt)
+                status, peers = await self._pool.authorised(endpoint, attempt)
         except TimeoutError:
             return StoreMember(endpoint.name, "", is_leader=False, version="", problem="no answer")
         except grpc.aio.AioRpcError as error:
@@ -135,22 +147,26 @@ class EtcdStore:
         member_id = status.header.member_id
         return StoreMember(
             endpoint.name,
-            names.get(member_id, ""),
+            peers[member_id].name if member_id in peers else "",
             is_leader=status.leader == member_id,
             version=status.version,
             problem="" if status.leader else "it has no leader",
             alarms=_alarms(status),
+            peers=tuple(sorted(peers.values(), key=lambda peer: peer.name)),
         )
 
-    async def _member_names(self, endpoint: Endpoint, metadata: Metadata) -> dict[int, str]:
-        """Ask for the members' names, which a member without a majority may not tell."""
+    async def _peers(self, endpoint: Endpoint, metadata: Metadata) -> dict[int, StorePeer]:
+        """Ask for all members, which one without a majority may not tell."""
         try:
             response = await endpoint.cluster.MemberList(
                 rpc.MemberListRequest(), metadata=metadata, timeout=self._timeout_s / 2
             )
         except grpc.aio.AioRpcError:
             return {}
-        return {member.ID: member.name for member in response.members}
+        return {
+            member.ID: StorePeer(member.name, tuple(member.clientURLs), votes=not _learns(member))
+            for member in response.members
+        }
 
     async def close(self) -> None:
         """Give up all connections; calls under way are cancelled."""
@@ -180,6 +196,13 @@ def _alarms(status: Any) -> tuple[str, ...]:
         field.data.decode() if isinstance(field.data, bytes) else str(field.data)
         for field in UnknownFieldSet(status)
         if field.field_number == _STATUS_ERRORS_FIELD
+    )
+
+
+def _learns(member: Any) -> bool:
+    """Whether it is a learner: ``isLearner`` of etcd 3.4 and later, unknown to the generated code."""
+    return any(
+        field.field_number == _MEMBER_LEARNER_FIELD and field.data for field in UnknownFieldSet(member)
     )
 
 

@@ -22,6 +22,8 @@ WRONG = [
     ["status", "--watch", "--interval", "0"],
     ["history", "-n", "many"],
     ["history", "-n", "-1"],
+    ["explain", "one", "two"],
+    ["explain", "-o", "xml"],
     ["failover"],
     ["failover", "--now"],
     ["init", "-f", "/does/not/exist"],
@@ -57,7 +59,9 @@ def test_wrong_usage_exits_64_with_one_line(arguments: list[str], capsys: pytest
     assert "--help" in said.err
 
 
-@pytest.mark.parametrize("command", ["init", "status", "history", "failover", "spec", "demo", "version"])
+@pytest.mark.parametrize(
+    "command", ["init", "status", "explain", "history", "failover", "spec", "demo", "version"]
+)
 def test_help_is_no_mistake(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Asking for help succeeds and writes to standard output."""
     assert run([command, "--help"]) == 0
