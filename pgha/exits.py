@@ -10,13 +10,18 @@ import typer
 
 
 class Exit(IntEnum):
-    """What an exit code means. ``DEGRADED`` is also plain failure of a command that is not ``status``."""
+    """What an exit code means. ``DEGRADED`` is also plain failure of a command that is not ``status``.
+
+    Of what is asked for: 0 it is done, or was so already; 1 it was refused, failed or was cancelled; 3 there
+    was nobody to ask; 4 it goes on, and was not waited for any longer.
+    """
 
     HEALTHY = 0
     DEGRADED = 1
     FAILED = 1
     NO_PRIMARY = 2
     NO_STORE = 3
+    GOES_ON = 4
     USAGE = 64
     INTERRUPTED = 130
 

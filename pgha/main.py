@@ -9,7 +9,19 @@ from typing import Final
 import typer
 
 from common.errors import PghaError
-from pgha.commands import demo, explain, failover, history, init, resume, spec, status, version
+from pgha.commands import (
+    demo,
+    explain,
+    failover,
+    history,
+    init,
+    pause,
+    requests,
+    resume,
+    spec,
+    status,
+    version,
+)
 from pgha.exits import Exit, say
 
 USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[1]
@@ -27,7 +39,9 @@ app.command()(status.status)
 app.command()(explain.explain)
 app.command()(history.history)
 app.command()(failover.failover)
+app.command()(pause.pause)
 app.command()(resume.resume)
+app.add_typer(requests.app, name="requests")
 app.add_typer(spec.app, name="spec")
 app.command()(demo.demo)
 app.command()(version.version)

@@ -102,19 +102,28 @@ def target(
         raise typer.BadParameter(str(error)) from error
 
 
-def with_target(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command whose first argument is a Target the common options, after its own."""
-    common = inspect.signature(target, eval_str=True).parameters
-    first, *own = inspect.signature(command, eval_str=True).parameters.values()
+def given(command: Callable[..., None], **providers: Callable[..., Any]) -> Callable[..., None]:
+    """Give a command, whose first arguments are made by providers, the options of these after its own."""
+    ours = inspect.signature(command, eval_str=True).parameters
+    theirs = {name: inspect.signature(make, eval_str=True).parameters for name, make in providers.items()}
+    assert list(ours)[: len(providers)] == list(providers)  # noqa: S101 - seen at this program's first start
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> None:
-        chosen = {name: values.pop(name) for name in common}
-        command(target(**chosen), **values)
+        made = [
+            make(**{option: values.pop(option) for option in theirs[name]})
+            for name, make in providers.items()
+        ]
+        command(*made, **values)
 
-    parameters = [*own, *common.values()]
-    assert first.name == "target"  # noqa: S101 - a mistake in this program, seen at its first start
+    own = list(ours.values())[len(providers) :]
+    parameters = [*own, *(option for options in theirs.values() for option in options.values())]
     signature = inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters])
     wrapper.__signature__ = signature  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapper
+
+
+def with_target(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command whose first argument is a Target the common options, after its own."""
+    return given(command, target=target)

@@ -6,7 +6,7 @@ revision with the writer's own, and the view's mod revision with the one that wa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from common.errors import Conflict
 from common.model.history import HistoryEvent
 from common.model.keys import Keys
 from common.model.reasons import ReasonsDocument
+from common.model.requests import RequestUpdate
 from common.model.view import HISTORY_LIMIT
 from common.store.port import Compare, Delete, KeyValue, Put, Store
 from sentinel.decide.observed import Change
@@ -83,6 +84,8 @@ class LeaderWriter:
             timeline=change.timeline,
             sentinel=self._uid,
             phases_ms=phases_ms,
+            by=change.by,
+            request=next((each.id for each in change.requests), ""),
         )
         writes: list[Put | Delete] = [
             Put(self._keys.view, view.to_bytes()),
@@ -96,12 +99,41 @@ class LeaderWriter:
         ]
         if change.only_without is not None:
             compares.append(Compare(self._keys.keeper(change.only_without), "create_revision", 0))
+        self._add(change.requests, compares, writes)
         outcome = await self._store.transact(compares, writes)
         if not outcome.succeeded:
             raise Conflict(
-                f"generation {view.generation} was not written: the leader or the view is another by now"
+                f"generation {view.generation} was not written: the leader, the view or a request is another "
+                "by now"
                 + (f", or the keeper of {change.only_without} is back" if change.only_without else "")
             )
+        return outcome.revision
+
+    def _add(
+        self, updates: Sequence[RequestUpdate], compares: list[Compare], writes: list[Put | Delete]
+    ) -> None:
+        """Have requests change with all else, if nobody else has changed them."""
+        for each in updates:
+            key = self._keys.request(each.id)
+            compares.append(Compare(key, "mod_revision", each.revision))
+            writes.append(Delete(key) if each.request is None else Put(key, each.request.to_bytes()))
+
+    async def write_requests(
+        self, updates: Sequence[RequestUpdate], *, token: int, view_revision: int
+    ) -> int:
+        """Write what has become of requests where the view stays as it is; return the store's revision.
+
+        Raises Conflict when the leader, the view or a request is not the one that was decided from.
+        """
+        compares = [
+            Compare(self._keys.leader, "create_revision", token),
+            Compare(self._keys.view, "mod_revision", view_revision),
+        ]
+        writes: list[Put | Delete] = []
+        self._add(updates, compares, writes)
+        outcome = await self._store.transact(compares, writes)
+        if not outcome.succeeded:
+            raise Conflict("no request was changed: the leader, the view or a request is another by now")
         return outcome.revision
 
     async def write_reasons(self, document: ReasonsDocument, *, token: int) -> None:

@@ -29,8 +29,9 @@ from common.store.lease_ttl import lease_ttl_of_spec
 from common.store.mirror import Mirror
 from common.store.port import Store
 from common.store.publisher import Publisher
+from common.store.requests import RequestStore
 from common.store.session import Session
-from sentinel import api
+from sentinel import api, desk
 from sentinel.fencing.duty import Agents, FenceDuty
 from sentinel.fencing.fencer import Fencer
 from sentinel.leadership import LeaderWriter
@@ -68,7 +69,10 @@ async def serve(settings: SentinelSettings, stop: asyncio.Event) -> None:
             sentinel = assemble(settings, keys, store, clock, heartbeats, disk=disk)
             await sentinel.standing.load()
             async with http_server(
-                api.routes(sentinel.service),
+                [
+                    *api.routes(sentinel.service),
+                    *desk.routes(RequestStore(store, keys), clock, sentinel.service.documents),
+                ],
                 host=settings.api_host,
                 port=settings.api_port,
                 setting="--api-port",

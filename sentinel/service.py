@@ -6,7 +6,7 @@ is there at the moment they take over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from common.errors import Conflict, InvariantViolated, LeaseExpired, StoreUnavai
 from common.model.keys import Keys
 from common.model.reasons import ReasonsDocument, worst_first
 from common.model.reports import SentinelReport
+from common.model.requests import RequestUpdate
 from common.model.spec import ClusterSpec
 from common.model.view import ClusterView
 from common.runtime.clock import Clock
@@ -170,10 +171,11 @@ class SentinelService:
             return False
         self._fence(decision, documents)
         await self._write_reasons(decision, documents, leadership)
-        if decision.change is None:
-            return False
-        await self._write(decision.change, documents, leadership)
-        return True
+        if decision.change is not None:
+            await self._write(decision.change, documents, leadership)
+        elif decision.updates:
+            await self._write_requests(decision.updates, documents, leadership)
+        return decision.change is not None or bool(decision.updates)
 
     def _fence(self, decision: Decision, documents: Documents) -> None:
         """Have the fence agent at work that the decision asks for, beside the decisions to come."""
@@ -219,7 +221,8 @@ class SentinelService:
             keepers=documents.keepers,
             reaches_primary=self._probe.reaches,
             fenced=self._fencing.done if self._fencing is not None else frozenset(),
-            continue_in_term=documents.go_on.term if documents.go_on is not None else 0,
+            requests=documents.requests,
+            now=self._clock.wall(),
         )
         self._last_seen = remember_primary(self._last_seen, now)
         held_s = self._holding.observe(current_conditions(now), self._clock.monotonic())
@@ -260,6 +263,18 @@ class SentinelService:
             reason=change.reason,
             **phases,
         )
+        await self._until_image_has(self._last_written)
+
+    async def _write_requests(
+        self, updates: Sequence[RequestUpdate], documents: Documents, leadership: Leadership
+    ) -> None:
+        self._last_written = await self._writer.write_requests(
+            updates, token=leadership.token, view_revision=documents.view_revision
+        )
+        for each in updates:
+            if each.request is not None:
+                request = each.request
+                _log.info("request", id=each.id, kind=request.kind, state=request.state, text=request.result)
         await self._until_image_has(self._last_written)
 
     async def _until_image_has(self, revision: int) -> None:

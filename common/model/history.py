@@ -24,6 +24,8 @@ class HistoryEvent(Document):
     lsn: Lsn | None = None
     timeline: int | None = None
     sentinel: str = ""
+    by: str = Field(default="", description="who asked for it, where somebody did")
+    request: str = Field(default="", description="id of the request that it was done for")
     phases_ms: dict[str, float] = Field(
         default_factory=dict, description="time spent in each phase that ended"
     )

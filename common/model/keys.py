@@ -90,9 +90,9 @@ class Keys:
         return f"{self.prefix}history/"
 
     @property
-    def continue_request(self) -> str:
-        """An operator's word that a failover which is held back may begin."""
-        return f"{self.prefix}requests/continue"
+    def requests(self) -> str:
+        """Prefix of what operators have asked for."""
+        return f"{self.prefix}requests/"
 
     def keeper(self, uid: str) -> str:
         """The report of one keeper."""
@@ -105,6 +105,10 @@ class Keys:
     def proxy(self, uid: str) -> str:
         """The report of one proxy."""
         return f"{self.proxies}{uid}"
+
+    def request(self, request_id: str) -> str:
+        """One operation asked for."""
+        return f"{self.requests}{request_id}"
 
     def event(self, generation: int) -> str:
         """The event that came with a generation; ten digits, so that keys sort by age."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from common.model.base import Document, Value
 from common.model.wal import ZERO, Lsn
@@ -34,6 +34,17 @@ class Fenced(NamedTuple):
 
     uid: str
     term: int
+
+
+class Word(Value):
+    """An operator's word that is in force: whose, since when, and by which request."""
+
+    by: str
+    at: AwareDatetime
+    request: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.by} at {self.at:%Y-%m-%d %H:%M:%S %Z}"
 
 
 class SyncSet(Value):
@@ -191,6 +202,12 @@ class ClusterView(Document):
     )
     damped: int = Field(
         default=0, description="failovers for a primary that hung or went down, in a row: each waits longer"
+    )
+    continue_in_term: int = Field(
+        default=0, description="the term in which an operator lets a failover begin that would be held back"
+    )
+    paused: Word | None = Field(
+        default=None, description="nothing is done that nobody has asked for, by an operator's word"
     )
 
     def member(self, uid: str) -> Member | None:

@@ -120,15 +120,31 @@ def cannot_listen(host: str, port: int, setting: str, error: OSError) -> CannotL
 
 async def get_json(url: str, *, timeout_s: float, query: Mapping[str, str] | None = None) -> Any:
     """Ask once and return the parsed answer; raises PeerUnavailable, whatever went wrong."""
+    status, answer = await call_json("GET", url, timeout_s=timeout_s, query=query)
+    if status != HTTPStatus.OK:
+        raise PeerUnavailable(f"{url}: HTTP status {status}")
+    return answer
+
+
+async def call_json(
+    method: str, url: str, *, timeout_s: float, query: Mapping[str, str] | None = None, body: Any = None
+) -> tuple[int, Any]:
+    """Call once and return the status and the parsed answer, be it an error.
+
+    Raises PeerUnavailable when there is no answer in time, or none that is JSON.
+    """
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s)) as session,
-            session.get(url, params=query, allow_redirects=False) as response,
+            session.request(method, url, params=query, json=body, allow_redirects=False) as response,
         ):
             raw = await _read(response)
-            if response.status != HTTPStatus.OK:
-                raise PeerUnavailable(f"{url}: HTTP status {response.status}")
-            return json.loads(raw)
+            try:
+                return response.status, json.loads(raw)
+            except ValueError:
+                if response.status == HTTPStatus.OK:
+                    raise
+                return response.status, None
     except TimeoutError as error:
         raise PeerUnavailable(f"{url}: no answer within {timeout_s:g} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -6,7 +6,7 @@ One malformed or newer document never hides the others: it is named, and counts 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeVar
 
@@ -15,13 +15,16 @@ from common.model.base import Document
 from common.model.keys import Keys
 from common.model.reasons import Reason, ReasonsDocument
 from common.model.reports import KeeperReport, ProxyReport, SentinelReport
-from common.model.requests import ContinueRequest
+from common.model.requests import Asked, Request
 from common.model.spec import ClusterSpec
 from common.model.view import ClusterView
 from common.store.port import KeyValue
 
 D = TypeVar("D", bound=Document)
 R = TypeVar("R", KeeperReport, SentinelReport, ProxyReport)
+
+REQUESTS_READ_MAX: Final = 200
+"""The leader keeps far fewer; what somebody wrote beyond them past pgha is named, and not looked at."""
 
 SHOWN_BYTES: Final = 200
 """How much of an unreadable document's problem is worth a terminal line or two."""
@@ -47,7 +50,7 @@ class Documents:
     keepers: Mapping[str, KeeperReport] = field(default_factory=dict)
     sentinels: Mapping[str, SentinelReport] = field(default_factory=dict)
     proxies: Mapping[str, ProxyReport] = field(default_factory=dict)
-    go_on: ContinueRequest | None = None
+    requests: tuple[Asked, ...] = ()
     malformed: tuple[Reason, ...] = ()
 
 
@@ -111,9 +114,28 @@ class DocumentReader:
             keepers=reports(keys.keepers, KeeperReport),
             sentinels=reports(keys.sentinels, SentinelReport),
             proxies=reports(keys.proxies, ProxyReport),
-            go_on=one(keys.continue_request, ContinueRequest),
+            requests=self._requests(items, one, bad),
             malformed=tuple(self._name(item, problem) for item, problem in bad),
         )
+
+    def _requests(
+        self,
+        items: Mapping[str, KeyValue],
+        one: Callable[[str, type[Request]], Request | None],
+        bad: list[tuple[KeyValue, str]],
+    ) -> tuple[Asked, ...]:
+        keys = self._keys
+        named = sorted(key for key in items if key.startswith(keys.requests))
+        found = []
+        for key in named[:REQUESTS_READ_MAX]:
+            request = one(key, Request)
+            if request is not None and keys.request(request.id) != key:
+                bad.append((items[key], f"it is the request {request.id!r}"))
+            elif request is not None:
+                found.append(Asked(request, items[key].mod_revision))
+        if len(named) > REQUESTS_READ_MAX:
+            bad.append((items[named[REQUESTS_READ_MAX]], f"more than {REQUESTS_READ_MAX} requests are there"))
+        return tuple(found)
 
     def _parse(self, item: KeyValue, kind: type[D]) -> tuple[D | None, str]:
         known = self._parsed.get(item.key)
@@ -151,6 +173,10 @@ class DocumentReader:
             fix = (
                 "put a valid spec there (pgha spec validate checks one), or bring all services to one release"
             )
+        elif key.startswith(self._keys.requests):
+            follows = "cannot be read, so nothing is done about it"
+            name = key.removeprefix(self._keys.requests)
+            fix = f"pgha requests cancel {name} removes it; or bring all services to one release"
         return Reason(
             code="malformed_document",
             severity="critical" if key in {self._keys.view, self._keys.spec} else "warning",

@@ -1,8 +1,7 @@
-"""``pgha resume``: go on with a store that is not the one the services knew."""
+"""``pgha resume``: the end of a pause; or go on with a store that is not the one the services knew."""
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated, Final
 
 import typer
@@ -12,12 +11,14 @@ from rich.table import Table
 from common.errors import Conflict, UnsafeOperation
 from common.model.identity import Acceptance
 from common.model.keys import Keys
+from common.model.requests import Resume
 from common.runtime.clock import Clock, SystemClock
 from common.status.documents import Documents
 from common.store.port import Compare, Put, Store
 from pgha.exits import Exit, fail
-from pgha.options import Target, with_target
+from pgha.options import Target
 from pgha.output import console
+from pgha.requests.ask import Asking, ask, confirm, with_asking
 from pgha.resume.gather import Found, acceptance_of, gather
 from pgha.status.gather import read_cluster
 
@@ -25,9 +26,10 @@ POLL_S: Final = 0.2
 ID_CHARACTERS: Final = 8
 
 
-@with_target
+@with_asking
 def resume(
     target: Target,
+    asking: Asking,
     *,
     accept_restored_store: Annotated[
         bool,
@@ -39,43 +41,55 @@ def resume(
         list[str] | None,
         typer.Option(help="A keeper whose data are lost for good; again for each further one."),
     ] = None,
-    by: Annotated[str | None, typer.Option("--by", help="Your name, for the history.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    wait_s: Annotated[
-        float, typer.Option("--wait", min=0, max=3600, help="Seconds to wait until the cluster goes on.")
-    ] = 30.0,
 ) -> None:
-    """End the state "suspended", after etcd was restored from a backup, replaced or emptied.
+    """End a pause: the cluster acts by itself again.
 
-    Shows what differs and asks. The cluster goes on in the newest view that a keeper has obeyed, whatever the
-    restored store says; where that cannot be known for certain, nothing is done.
+    With --accept-restored-store it ends the state "suspended" instead, after etcd was restored from a backup,
+    replaced or emptied: it shows what differs and asks. The cluster goes on in the newest view that a keeper
+    has obeyed, whatever the restored store says; where that cannot be known for certain, nothing is done.
     """
-    if not accept_restored_store:
-        raise typer.BadParameter("say what to do: --accept-restored-store")
-    clock, lost = SystemClock(), frozenset(without or ())
+    if accept_restored_store:
+        accept_store(target, asking, frozenset(without or ()))
+        return
+    if without:
+        raise typer.BadParameter("--without: goes with --accept-restored-store alone")
+    ask(target, asking, Resume())
+
+
+def accept_store(target: Target, asking: Asking, lost: frozenset[str]) -> None:
+    """Have the services use the store as it is, once an operator has seen what differs."""
+    if asking.sentinels:
+        raise typer.BadParameter("--sentinel: a restored store is accepted in etcd itself: leave it out")
+    clock = SystemClock()
     found = target.run(lambda store: gather(store, target.keys))
     if not found.suspended:
         typer.echo(f"cluster {target.keys.cluster}: no service is suspended, nothing to do")
         return
     show(found, console())
     try:
-        acceptance = acceptance_of(found, by=by or getpass.getuser(), at=clock.wall(), without=lost)
+        acceptance = acceptance_of(found, by=asking.by, at=clock.wall(), without=lost)
     except UnsafeOperation as error:
         fail(f"nothing was done: {error}")
     typer.echo(in_words(acceptance))
-    if not yes:
-        typer.confirm("Use this store from now on?", abort=True)
+    if asking.dry_run:
+        return
+    if not asking.yes:
+        confirm("Use this store from now on?")
 
     async def act(store: Store) -> str | None:
         await accept(store, target.keys, found, acceptance)
+        wait_s = asking.timeout_s if asking.wait else 0.0
         return await wait_followed(store, target.keys, acceptance, clock, wait_s)
 
     following = target.run(act)
+    if following is None and not asking.wait:
+        typer.echo("the word was written")
+        raise typer.Exit(Exit.HEALTHY)
     if following is None:
         fail(
-            f"the word was written, but no sentinel has followed it within {wait_s:g} s: "
+            f"the word was written, but no sentinel has followed it within {asking.timeout_s:g} s: "
             f"see pgha status --cluster {target.keys.cluster}",
-            Exit.DEGRADED,
+            Exit.GOES_ON,
         )
     typer.echo(f"cluster {target.keys.cluster} goes on: {following}")
 

@@ -35,6 +35,7 @@ async def read_cluster(store: Store, keys: Keys) -> Documents:
         keys.keepers,
         keys.sentinels,
         keys.proxies,
+        keys.requests,
     )
     snapshots = await asyncio.gather(*(store.read(prefix) for prefix in wanted))
     return read_documents(keys, (item for snapshot in snapshots for item in snapshot.items))

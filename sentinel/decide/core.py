@@ -10,6 +10,7 @@ carries on from the view alone.
     sealing          note_fenced, failover.during_sealing     (choose, name), membership
     promoting        detection, route_for, sync set, membership, rebuild, timelines
     running          detection, sync set, membership, rebuild, timelines
+    whenever none of these wants a change: what operators have asked for
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from sentinel.decide.fence import note_fenced, whom_to_fence
 from sentinel.decide.losses import next_loss
 from sentinel.decide.membership import next_membership
 from sentinel.decide.observed import Decision, Observed
+from sentinel.decide.operations.pause import held_back_by_pause
 from sentinel.decide.rebuilding import next_rebuild
+from sentinel.decide.requests import next_request
 from sentinel.decide.routing import route_for
 from sentinel.decide.sealing import begin_sealing, standbys_suffice
 from sentinel.decide.sync_set import next_sync_set
@@ -33,8 +36,14 @@ from sentinel.decide.sync_set import next_sync_set
 def decide(observed: Observed) -> Decision:
     """Return the one change to make now, if any, and the reasons in force, worst first."""
     decision = _decide(observed)
+    asked = next_request(observed, observed.view) if observed.view is not None else Decision(None, ())
     said = tuple(reason for report in observed.keepers.values() for reason in report.reasons)
-    return Decision(decision.change, worst_first((*decision.reasons, *said)), fence=whom_to_fence(observed))
+    return Decision(
+        decision.change or asked.change,
+        worst_first((*decision.reasons, *asked.reasons, *said)),
+        fence=whom_to_fence(observed),
+        updates=() if decision.change is not None else asked.updates,
+    )
 
 
 def _decide(observed: Observed) -> Decision:
@@ -62,9 +71,9 @@ def _with_a_primary(observed: Observed, view: ClusterView) -> Decision:
     verdict = judge_primary(observed)
     reasons: list[Reason] = [verdict.reason] if verdict.reason else []
     if verdict.kind in {"down", "hung", "lost"} and verdict.reason:
-        held_back = hold_back(observed, view, verdict)
+        held_back = held_back_by_pause(view, verdict) or hold_back(observed, view, verdict)
         if held_back is None:
-            decision = counted(begin_sealing(observed, verdict.reason), observed, view, verdict)
+            decision = counted(begin_sealing(observed, verdict.reason), view, verdict)
             return _with_membership_reasons(observed, view, decision)
         reasons.append(held_back)
         fenced = note_fenced(observed, view)

@@ -39,7 +39,7 @@ def pause_s(damped: int, *, room_again: bool = False) -> float | None:
 
 def hold_back(observed: Observed, view: ClusterView, verdict: Verdict) -> Reason | None:
     """Why the primary is not replaced yet, although the verdict asks for it; None when it may be."""
-    if verdict.kind not in _DAMPED or observed.continue_in_term == view.term:
+    if verdict.kind not in _DAMPED or view.continue_in_term == view.term:
         return None
     report = observed.primary_report
     pause = pause_s(view.damped, room_again=report is not None and report.room_again)
@@ -66,12 +66,12 @@ def hold_back(observed: Observed, view: ClusterView, verdict: Verdict) -> Reason
     )
 
 
-def counted(decision: Decision, observed: Observed, view: ClusterView, verdict: Verdict) -> Decision:
+def counted(decision: Decision, view: ClusterView, verdict: Verdict) -> Decision:
     """The decision to begin a failover, with that one counted; an operator's word begins the count anew."""
     change = decision.change
     if change is None or verdict.kind not in _DAMPED:
         return decision
-    before = 0 if observed.continue_in_term == view.term else view.damped
+    before = 0 if view.continue_in_term == view.term else view.damped
     counting = change.view.changed(damped=before + 1)
     return Decision(replace(change, view=counting), decision.reasons)
 

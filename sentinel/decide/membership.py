@@ -41,6 +41,8 @@ def next_membership(observed: Observed, view: ClusterView) -> Decision:
             continue
         if not promoted(view, observed.primary_report):
             continue  # it could not clone yet: the primary may still lack its roles
+        if view.paused is not None:
+            continue
         members.append(member_of(report))
         told.append(f"{uid} joins from site {report.site}")
     if tuple(members) == view.members:
@@ -76,8 +78,10 @@ def _may_leave(observed: Observed, view: ClusterView, member: Member) -> bool:
     """Gone for long, and nothing that a failover may need."""
     needed = {m.uid for each in view.sync.in_force for m in each.members}
     needed |= {named.uid for named in (view.primary, view.old_primary) if named is not None}
-    return member.uid not in needed and observed.held(
-        conditions.keeper_gone(member.uid), observed.spec.timings.remove_after_s
+    return (
+        view.paused is None
+        and member.uid not in needed
+        and observed.held(conditions.keeper_gone(member.uid), observed.spec.timings.remove_after_s)
     )
 
 

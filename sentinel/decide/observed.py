@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from common.model.names import member_name
 from common.model.reasons import Reason
 from common.model.reports import KeeperReport
+from common.model.requests import Asked, RequestUpdate
 from common.model.spec import ClusterSpec
 from common.model.view import ClusterView, Fenced, LastReport, Member, Primary, SyncMember
 from common.model.wal import Lsn
+
+_NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,8 @@ class Observed:
     long each condition of :mod:`sentinel.decide.conditions` has been true without a break, in
     seconds of this sentinel's clock. ``last_seen`` is what the primary's keeper reported last while
     PostgreSQL ran, also when its report has gone since. ``fenced`` are those whom this sentinel's fence
-    agents have switched off. ``continue_in_term`` is the term in which an operator wants a failover that is
-    held back to begin, 0 for none.
+    agents have switched off. ``requests`` are what operators have asked for. ``now`` is the wall clock: it
+    says when a scheduled request is due and stands in what people read, and decides nothing else.
     """
 
     cluster: str
@@ -44,7 +48,8 @@ class Observed:
     held_s: Mapping[str, float] = field(default_factory=dict)
     last_seen: PrimarySeen | None = None
     fenced: frozenset[Fenced] = frozenset()
-    continue_in_term: int = 0
+    requests: tuple[Asked, ...] = ()
+    now: datetime = _NO_TIME
 
     def held(self, condition: str, at_least_s: float) -> bool:
         """Whether a condition has been true for so long."""
@@ -97,7 +102,8 @@ class Change:
     """A new view and the event that goes into the history with it.
 
     The view's generation is already the next one. ``reason`` is the code of the reason that led to it.
-    ``only_without`` names a keeper whose key must be absent at the moment of the write.
+    ``only_without`` names a keeper whose key must be absent at the moment of the write. ``requests`` are
+    written with it, for whom the change is made, in the same transaction; ``by`` is who asked.
     """
 
     view: ClusterView
@@ -109,6 +115,8 @@ class Change:
     lsn: Lsn | None = None
     timeline: int | None = None
     only_without: str | None = None
+    requests: tuple[RequestUpdate, ...] = ()
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +124,13 @@ class Decision:
     """One change at most, and every reason in force, for what is done and for what is not.
 
     ``fence`` is whom a fence agent should switch off now; the service has it done, beside all else.
+    ``updates`` become of requests where nothing else is to be changed.
     """
 
     change: Change | None
     reasons: tuple[Reason, ...]
     fence: Fenced | None = None
+    updates: tuple[RequestUpdate, ...] = ()
 
 
 def next_view(view: ClusterView, **fields: Any) -> ClusterView:

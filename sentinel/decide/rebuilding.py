@@ -29,7 +29,8 @@ def next_rebuild(observed: Observed, view: ClusterView) -> Decision:
         for report in standbys_apart(observed, view)
         if observed.held(conditions.apart(report.uid), SAID_AFTER_S)
     )
-    starved = [member for member in view.members if view.route is not None and _is_starved(observed, member)]
+    may_begin = view.route is not None and view.paused is None
+    starved = [member for member in view.members if may_begin and _is_starved(observed, member)]
     if not starved:
         return Decision(None, reasons)
     lives = {member.uid: member.incarnation for member in starved}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from common.model.lineage import Position
@@ -20,6 +21,7 @@ from common.model.reports import (
     SyncReport,
     UpstreamReport,
 )
+from common.model.requests import AnyOperation, Asked, Request, RequestUpdate
 from common.model.spec import ClusterSpec
 from common.model.view import ClusterView, Fenced, LineageEntry, Primary, SyncMember, SyncSet, SyncState
 from common.model.wal import ZERO, Lsn, Switch
@@ -30,6 +32,7 @@ from tests.support.healthy import INCARNATIONS, TERM, UIDS
 
 SANDUN_1, SANDUN_2, SHIQIAO_1, SHIQIAO_2 = UIDS
 FORK = 3
+ASKED_AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
 def at(number: int) -> Lsn:
@@ -142,7 +145,8 @@ class Scene:
     reaches_primary: bool | None = True
     held_s: dict[str, float] = field(default_factory=dict)
     fenced: frozenset[Fenced] = frozenset()
-    continue_in_term: int = 0
+    requests: tuple[Asked, ...] = ()
+    clock: datetime = ASKED_AT
     last_seen: PrimarySeen | None = None
 
     def observed(self) -> Observed:
@@ -154,7 +158,8 @@ class Scene:
             self.reaches_primary,
             self.held_s,
             fenced=self.fenced,
-            continue_in_term=self.continue_in_term,
+            requests=self.requests,
+            now=self.clock,
             last_seen=self.last_seen,
         )
 
@@ -178,7 +183,44 @@ class Scene:
         assert change is not None, f"nothing is decided, but {kind} was expected: {self.codes}"
         assert change.kind == kind, change
         self.view = change.view
+        self._take(change.requests)
         return change.view
+
+    def ask(self, operation: AnyOperation, **fields: Any) -> str:
+        """An operator asks for something; return the request's id."""
+        number = f"r-{len(self.requests) + 1}"
+        whole: dict[str, Any] = {
+            "id": number,
+            "by": "anna",
+            "at": self.clock,
+            "term": self.now.term,
+            "operation": operation,
+        }
+        request = Request.model_validate(whole | fields)
+        self.requests = (*self.requests, Asked(request, len(self.requests) + 1))
+        return request.id
+
+    def request(self, request_id: str) -> Request:
+        """How a request is."""
+        return next(each.request for each in self.requests if each.request.id == request_id)
+
+    def told(self) -> None:
+        """Carry out what becomes of requests while nothing else is to be changed."""
+        decision = self.decide()
+        assert decision.change is None, decision.change
+        assert decision.updates, f"nothing becomes of any request: {decision.reasons}"
+        self._take(decision.updates)
+
+    def _take(self, updates: tuple[RequestUpdate, ...]) -> None:
+        """Each with a new revision, and only if it is the one that was read."""
+        stand = {each.request.id: each for each in self.requests}
+        for each in updates:
+            assert stand[each.id].revision == each.revision
+            if each.request is None:
+                del stand[each.id]
+            else:
+                stand[each.id] = Asked(each.request, each.revision + 1000)
+        self.requests = tuple(stand.values())
 
     def waits(self) -> set[str]:
         """Nothing is decided; return why."""

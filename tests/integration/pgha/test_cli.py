@@ -17,7 +17,7 @@ import yaml
 from common.model.history import HistoryEvent
 from common.model.keys import Keys
 from common.model.reasons import Reason
-from common.model.requests import ContinueRequest
+from common.model.requests import Request
 from common.model.spec import ClusterSpec
 from common.status.documents import Documents
 from common.store.etcd import EtcdSettings, EtcdStore
@@ -79,24 +79,88 @@ def value(etcd: EtcdServer, key: str) -> bytes:
     return aio.run(read())
 
 
-def test_a_failover_that_is_held_back_is_let_go_on_in_the_term_of_that_moment(
+def asked(etcd: EtcdServer) -> list[Request]:
+    """What stands in the store of what was asked for."""
+
+    async def read() -> list[Request]:
+        store = EtcdStore(EtcdSettings(endpoints=(etcd.url,)))
+        found = await store.read(KEYS.requests)
+        await store.close()
+        return [Request.from_bytes(item.value) for item in found.items]
+
+    return aio.run(read())
+
+
+def test_what_is_asked_for_stands_in_the_store_in_the_term_of_that_moment(
     etcd: EtcdServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The word stands in the store for the sentinels."""
+    """For the sentinels; whoever does not wait is told its id, and finds it in the list."""
     put(etcd, stored(documents()))
 
-    assert run(["failover", "--continue"]) == 0
-    assert "term 4" in capsys.readouterr().out
-    assert ContinueRequest.from_bytes(value(etcd, KEYS.continue_request)).term == 4
+    assert run(["failover", "--continue", "--no-wait", "--by", "anna", "-o", "json"]) == 0
+
+    (request,) = asked(etcd)
+    assert (request.kind, request.term, request.by, request.state) == ("continue", 4, "anna", "pending")
+    assert json.loads(capsys.readouterr().out)["id"] == request.id
+    assert run(["requests", "list", "-o", "json"]) == 0
+    assert [each["id"] for each in json.loads(capsys.readouterr().out)] == [request.id]
 
 
-def test_where_there_is_no_cluster_nothing_can_go_on(
+def test_what_nobody_takes_up_is_waited_for_no_longer_than_wanted(
+    etcd: EtcdServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It still stands, can be followed, and taken back."""
+    put(etcd, stored(documents()))
+
+    assert run(["pause", "--yes", "--timeout", "0.3"]) == 4
+    (request,) = asked(etcd)
+    assert f"pgha requests cancel {request.id}" in capsys.readouterr().out
+    assert run(["requests", "follow", request.id, "--timeout", "0.3"]) == 4
+    assert run(["requests", "cancel", request.id, "--by", "ben", "--timeout", "0.3"]) == 4
+
+    (taken_back,) = asked(etcd)
+    assert taken_back.cancel is not None
+    assert taken_back.cancel.by == "ben"
+
+
+def test_a_dry_run_and_an_unanswered_question_ask_for_nothing(
+    etcd: EtcdServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The one says what would be done, the other which option answers."""
+    put(etcd, stored(documents()))
+
+    assert run(["pause", "--dry-run"]) == 0
+    assert "this would be done:" in capsys.readouterr().out
+    assert run(["pause", "--dry-run", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["will"]
+    assert run(["pause"]) == 64
+    assert "give --yes" in capsys.readouterr().err
+    assert run(["resume"]) == 0
+    assert "nothing to do: the cluster is not paused" in capsys.readouterr().out
+    assert asked(etcd) == []
+
+
+def test_a_request_that_cannot_be_read_is_removed_by_cancelling_it(
+    etcd: EtcdServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status names it until then."""
+    put(etcd, {**stored(documents()), KEYS.request("bad"): b"{"})
+
+    assert run(["status"]) == 1
+    assert "pgha requests cancel bad" in capsys.readouterr().out
+    assert run(["requests", "cancel", "bad"]) == 1
+    assert value(etcd, KEYS.request("bad")) == b""
+    assert run(["requests", "cancel", "bad"]) == 1
+    assert "there is no request bad" in capsys.readouterr().err
+
+
+def test_where_there_is_no_cluster_nothing_can_be_asked_for(
     etcd: EtcdServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nor is anything written."""
     assert run(["failover", "--continue"]) == 1
     assert "has no view" in capsys.readouterr().err
-    assert value(etcd, KEYS.continue_request) == b""
+    assert asked(etcd) == []
 
 
 @pytest.mark.parametrize(

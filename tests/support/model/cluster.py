@@ -155,8 +155,8 @@ class ClusterModel:
                 if uid in self.reports:
                     self.mirror[uid] = self.reports[uid]
         # An operator is at hand who lets every failover go on: what breaks here follows nobody around.
-        term = self.view.term if self.view else 0
-        seen = Observed("demo", self.spec, self.view, dict(self.mirror), self._probe(), continue_in_term=term)
+        view = self.view.changed(continue_in_term=self.view.term) if self.view else None
+        seen = Observed("demo", self.spec, view, dict(self.mirror), self._probe())
         self.last_seen = remember_primary(self.last_seen, seen)
         held = self.holding.observe(current_conditions(seen), now)
         decision = decide(replace(seen, held_s=held, last_seen=self.last_seen))

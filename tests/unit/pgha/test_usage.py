@@ -27,8 +27,17 @@ WRONG = [
     ["failover"],
     ["failover", "--now"],
     ["init", "-f", "/does/not/exist"],
-    ["resume"],
-    ["resume", "--accept-restored-store", "--wait", "-1"],
+    ["failover", "--continue", "--by", ""],
+    ["resume", "--accept-restored-store", "--timeout", "-1"],
+    ["resume", "--accept-restored-store", "--sentinel", "http://127.0.0.1:7433"],
+    ["resume", "--without", "sandun-1"],
+    ["resume", "--sentinel", "127.0.0.1:7433"],
+    ["pause", "--by", "a\nb"],
+    ["pause", "--timeout", "soon"],
+    ["pause", "now"],
+    ["requests"],
+    ["requests", "follow"],
+    ["requests", "cancel"],
     ["spec"],
     ["spec", "nope"],
     ["spec", "validate"],
@@ -60,7 +69,8 @@ def test_wrong_usage_exits_64_with_one_line(arguments: list[str], capsys: pytest
 
 
 @pytest.mark.parametrize(
-    "command", ["init", "status", "explain", "history", "failover", "spec", "demo", "version"]
+    "command",
+    "init status explain history failover pause resume requests spec demo version".split(),
 )
 def test_help_is_no_mistake(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Asking for help succeeds and writes to standard output."""

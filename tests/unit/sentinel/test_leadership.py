@@ -8,6 +8,7 @@ from common.errors import Conflict
 from common.model.history import HistoryEvent
 from common.model.keys import Keys
 from common.model.reasons import ReasonsDocument
+from common.model.requests import Pause, Request, RequestUpdate
 from common.model.view import HISTORY_LIMIT
 from common.store.port import Put
 from sentinel.decide.observed import Change
@@ -124,3 +125,46 @@ async def test_a_keeper_that_must_be_gone_is_not_there_at_the_moment_of_the_writ
     await world.store.revoke_lease(back.id)
 
     assert await writer.write(change, token=token, view_revision=0, at=at, phases_ms={}) > 0
+
+
+@in_a_world
+async def test_a_request_changes_with_the_view_or_not_at_all(world: World) -> None:
+    """An operator who takes it back at the same instant wins or comes too late: never both."""
+    writer, _, token = await elected(world)
+    asked = Request(id="r-1", by="anna", at=world.clock.wall(), term=1, operation=Pause())
+    old = world.put(KEYS.request("r-1"), asked.to_bytes())
+    done = asked.ended("done", "it is", world.clock.wall())
+
+    async def pause(revision: int) -> int:
+        update = RequestUpdate("r-1", revision, done)
+        change = Change(healthy.view(generation=1), "paused", "a text", requests=(update,), by="anna")
+        return await writer.write(change, token=token, view_revision=0, at=world.clock.wall(), phases_ms={})
+
+    current = world.put(KEYS.request("r-1"), asked.to_bytes())
+    with pytest.raises(Conflict):
+        await pause(old)
+    nothing = KEYS.view not in world.values()
+    await pause(current)
+    event = HistoryEvent.from_bytes(world.values()[KEYS.event(1)])
+
+    assert nothing
+    assert Request.from_bytes(world.values()[KEYS.request("r-1")]) == done
+    assert (event.by, event.request) == ("anna", "r-1")
+
+
+@in_a_world
+async def test_what_becomes_of_requests_alone_is_fenced_likewise(world: World) -> None:
+    """By the token, by the view that was read, and by each request."""
+    writer, _, token = await elected(world)
+    asked = Request(id="r-1", by="anna", at=world.clock.wall(), term=1, operation=Pause())
+    revision = world.put(KEYS.request("r-1"), asked.to_bytes())
+    removed = (RequestUpdate("r-1", revision, None),)
+    stale = (RequestUpdate("r-1", revision - 1, None),)
+    for updates, by_token, view_revision in ((removed, token + 1, 0), (removed, token, 7), (stale, token, 0)):
+        with pytest.raises(Conflict):
+            await writer.write_requests(updates, token=by_token, view_revision=view_revision)
+    kept = KEYS.request("r-1") in world.values()
+    await writer.write_requests(removed, token=token, view_revision=0)
+
+    assert kept
+    assert world.values(KEYS.requests) == {}

@@ -9,7 +9,8 @@ import pytest
 from common.model.base import Document
 from common.model.keys import Keys
 from common.model.reasons import Reason
-from common.status.documents import DocumentReader, Documents, read_documents
+from common.model.requests import Pause, Request
+from common.status.documents import REQUESTS_READ_MAX, DocumentReader, Documents, read_documents
 from common.store.port import KeyValue
 from tests.support import healthy
 from tests.support.healthy import documents
@@ -163,3 +164,43 @@ def test_what_is_wrong_is_said_within_a_line_or_two() -> None:
     found = with_bad(SANDUN_2, json.dumps({f"field {n}": n for n in range(500)} | {"uid": 7}).encode())
 
     assert len(the_one(found).text) < 300
+
+
+def request(number: str) -> Request:
+    return Request(id=number, by="anna", at=healthy.NOW, term=4, operation=Pause())
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"{",
+        request("other").to_bytes(),
+        newer(request("bad")),
+        request("bad").to_bytes().replace(b'"pause"', b'"explode"'),
+        request("bad").to_bytes().replace(b'"kind"', b'"force":true,"kind"'),
+        request("bad").to_bytes().replace(b"anna", b"a\\nb"),
+        request("bad").to_bytes().replace(b"anna", b"a" * 40_000),
+    ],
+    ids=["no JSON", "another's key", "newer", "unknown kind", "unknown option", "a line end", "too long"],
+)
+def test_a_bad_request_is_named_and_nothing_is_done_about_it(raw: bytes) -> None:
+    """The others stand, each with the revision that its next write compares with."""
+    items = stored()
+    put(items, KEYS.request("good"), request("good").to_bytes(), 8)
+    put(items, KEYS.request("bad"), raw, 9)
+    found = read_documents(KEYS, items.values())
+
+    assert [(each.request.id, each.revision) for each in found.requests] == [("good", 8)]
+    assert the_one(found).subject == KEYS.request("bad")
+    assert "pgha requests cancel bad" in the_one(found).fix
+
+
+def test_more_requests_than_anybody_reads_are_named_and_left_alone() -> None:
+    """Whoever fills the store with them stops nobody."""
+    items = stored()
+    for number in range(REQUESTS_READ_MAX + 5):
+        put(items, KEYS.request(f"r{number:05d}"), request(f"r{number:05d}").to_bytes())
+    found = read_documents(KEYS, items.values())
+
+    assert len(found.requests) == REQUESTS_READ_MAX
+    assert f"more than {REQUESTS_READ_MAX} requests" in the_one(found).text

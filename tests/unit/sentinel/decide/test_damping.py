@@ -91,7 +91,7 @@ def test_a_lost_primary_is_never_held_back_nor_counted() -> None:
 def test_an_operator_lets_it_go_on_at_once_and_the_count_begins_anew(damped: int) -> None:
     """In the term in which the word was given."""
     scene = went_down(damped)
-    scene.continue_in_term = TERM
+    scene.view = scene.now.changed(continue_in_term=TERM)
 
     assert scene.step("sealing").damped == 1
 
@@ -99,7 +99,7 @@ def test_an_operator_lets_it_go_on_at_once_and_the_count_begins_anew(damped: int
 def test_an_operators_word_of_another_term_does_not_count() -> None:
     """It was given for what was seen then."""
     scene = went_down(len(PAUSES_S))
-    scene.continue_in_term = TERM - 1
+    scene.view = scene.now.changed(continue_in_term=TERM - 1)
 
     assert "failovers_stopped" in scene.waits()
 
