@@ -114,7 +114,6 @@ def observe(documents: Documents, live: Mapping[str, LiveFigures]) -> Observed |
         spec=documents.spec,
         view=documents.view,
         keepers=keepers,
-        continue_in_term=documents.go_on.term if documents.go_on is not None else 0,
     )
     reached = observed.primary_report is not None and observed.primary_report.writable
     seen = replace(observed, reaches_primary=reached)

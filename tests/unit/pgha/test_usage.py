@@ -68,10 +68,10 @@ def test_wrong_usage_exits_64_with_one_line(arguments: list[str], capsys: pytest
     assert "--help" in said.err
 
 
-@pytest.mark.parametrize(
-    "command",
-    "init status explain history failover pause resume requests spec demo version".split(),
-)
+COMMANDS = "init status explain history failover pause resume requests spec demo version"
+
+
+@pytest.mark.parametrize("command", COMMANDS.split())
 def test_help_is_no_mistake(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Asking for help succeeds and writes to standard output."""
     assert run([command, "--help"]) == 0
