@@ -37,11 +37,10 @@ def newest_view(
 ) -> ClusterView | None:
     """Return the view that the cluster was last in; ``stored`` is what stands in the store now.
 
-    ``without``: keepers that an operator has declared lost for good. None when nobody has obeyed any view.
+    ``without``: keepers that an operator has declared lost for good, or whose data are: a keeper that answers
+    in another life than the view names has others, if any. None when nobody has obeyed any view.
     Raises UnsafeOperation when the newest view cannot be known; the text says which keepers to start.
     """
-    if back := sorted(without & answers.keys()):
-        raise UnsafeOperation(f"{', '.join(back)} answers, so it is not lost: leave it out of --without")
     if not answers:
         raise UnsafeOperation("no keeper answers, so nobody knows the newest view: start the keepers")
     ours = _of_one_cluster(stored, answers)
@@ -49,6 +48,8 @@ def newest_view(
     if not kept:
         return stored
     newest = max(kept.values(), key=lambda view: view.generation)
+    if back := sorted(uid for uid in without & answers.keys() if _has_its_life(uid, newest, answers)):
+        raise UnsafeOperation(f"{', '.join(back)} answers, so it is not lost: leave it out of --without")
     _refuse_rivals(newest, kept, ours)
     for uid, answer in sorted(ours.items()):
         promised = max(answer.report.term, answer.report.sealed_term)
@@ -123,6 +124,12 @@ def _holds_off(each: SyncSet, answers: Mapping[str, Answer]) -> bool:
         for member in each.members
     )
     return 1 <= each.k <= there
+
+
+def _has_its_life(uid: str, view: ClusterView, answers: Mapping[str, Answer]) -> bool:
+    """Whether a keeper still has the data that the view counts on; one that answers may have lost them."""
+    member = view.member(uid)
+    return member is None or _answers(member, answers)
 
 
 def _missing(uids: list[str], why: str) -> str:

@@ -77,6 +77,16 @@ def test_a_primary_that_is_lost_for_good_asks_for_everybody_else() -> None:
     assert "not lost" in refused(answers(*UIDS), SANDUN_1)
 
 
+def test_who_answers_without_the_data_that_the_view_names_may_be_declared_lost() -> None:
+    """Its keeper lives and would begin a new life, but while all are suspended nobody may."""
+    found = {**answers(*UIDS), SANDUN_1: answer(SANDUN_1, incarnation=None, state="no_data")}
+    newer = {**found, SANDUN_1: answer(SANDUN_1, running_view(generation=90), incarnation=None)}
+
+    assert f"--without {SANDUN_1}" in refused(found)
+    assert newest_view(OLD, found, frozenset({SANDUN_1})) == NEW
+    assert newest_view(OLD, newer, frozenset({SANDUN_1})) == running_view(generation=90)
+
+
 def test_a_promise_of_a_term_that_no_kept_view_is_of_is_a_newer_view_that_nobody_knows() -> None:
     """Somebody may be primary in that term."""
     found = {**answers(*UIDS), SHIQIAO_1: answer(SHIQIAO_1, sealed_term=TERM + 1)}
