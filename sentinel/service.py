@@ -254,6 +254,7 @@ class SentinelService:
             at=self._clock.wall(),
             phases_ms=phases,
         )
+        self._standing.wrote(change.view)
         self._phases.mark(change.kind, self._clock.monotonic())
         _log.info(
             change.kind,

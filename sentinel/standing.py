@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import structlog
 
-from common.model.identity import Shown, StoreMemory, suspended_because
+from common.model.identity import DIFFERENCES_LIMIT, Shown, StoreMemory, digest_of, suspended_because
 from common.model.keys import Keys
+from common.model.view import ClusterView
 from common.runtime.clock import Clock
 from common.runtime.disk import Disk
 from common.status.documents import Documents
@@ -20,7 +21,7 @@ from common.store.guard import StoreGuard
 from common.store.mirror import Mirror
 from common.store.signal import Signal
 from sentinel.decide.observed import Decision
-from sentinel.decide.suspension import evidence, nobody_serves, resumption
+from sentinel.decide.suspension import evidence, nobody_serves, resumption, unaccepted
 
 STORE: Final = "store"
 
@@ -64,7 +65,11 @@ class Standing:
             return Decision(None, ())
         contradicted = tuple(evidence(documents, shown))
         problems = tuple(dict.fromkeys((*verdict.problems, *contradicted)))
-        self._remember(verdict.memory, shown, believed=not problems)
+        memory = verdict.memory
+        if not memory.suspended:
+            # It lasts: who contradicts the store may be gone the next moment, with all that only it knows.
+            memory = memory.changed(suspended=tuple(unaccepted(documents, shown))[:DIFFERENCES_LIMIT])
+        self._remember(memory, shown, believed=not problems)
         answer = resumption(documents, shown, self.memory, suspended=bool(problems))
         self._say(problems)
         if not problems:
@@ -73,6 +78,14 @@ class Standing:
         reasons = [own, *nobody_serves(documents)]
         reasons += (reason for report in documents.keepers.values() for reason in report.reasons)
         return Decision(answer.change, (*reasons, *answer.reasons))
+
+    def wrote(self, view: ClusterView) -> None:
+        """Remember a view that this sentinel has written, before any mirror shows it.
+
+        A primary may obey it, and be gone, before it has come back here.
+        """
+        self.memory = self.memory.obeyed(view.generation, view.term, digest_of(view.to_bytes()))
+        self._changed.notify()
 
     def _remember(self, memory: StoreMemory, shown: Shown, *, believed: bool) -> None:
         view = shown.view

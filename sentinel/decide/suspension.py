@@ -47,11 +47,28 @@ def relevant(documents: Documents) -> tuple[KeeperReport, ...]:
 def evidence(documents: Documents, shown: Shown) -> Iterator[str]:
     """What keepers remember that this store contradicts."""
     for report in relevant(documents):
+        if report.store is not None:
+            yield from _contradictions(report.uid, report.store, shown)
+
+
+def _contradictions(uid: str, known: StoreMemory, shown: Shown) -> Iterator[str]:
+    found = dict.fromkeys((*known.suspended, *differences(known, shown)))
+    return (f"{uid} says: {each}" for each in found)
+
+
+def unaccepted(documents: Documents, shown: Shown) -> Iterator[str]:
+    """The part of the evidence that no acceptance in this store has answered.
+
+    A keeper that an acceptance covers follows it by itself, and only has not come to that yet.
+    """
+    acceptance = shown.acceptance
+    for report in relevant(documents):
         known = report.store
-        if known is None:
-            continue
-        found = [*known.suspended, *differences(known, shown)]
-        yield from (f"{report.uid} says: {each}" for each in dict.fromkeys(found))
+        covered = acceptance is not None and acceptance.counts(
+            shown.store_id, shown.cluster_id, report.generation
+        )
+        if known is not None and not covered:
+            yield from _contradictions(report.uid, known, shown)
 
 
 def highest_generation(documents: Documents, memory: StoreMemory) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from common.model.history import HistoryEvent
-from common.model.identity import Acceptance
+from common.model.identity import Acceptance, StoreMemory
 from common.model.reports import SentinelReport
 from common.model.view import ClusterView
-from tests.support.builders import running_view
-from tests.support.healthy import NOW
+from tests.support.builders import SANDUN_2, keeper, running_view
+from tests.support.healthy import NOW, TERM
 from tests.unit.common.store.builders import World, in_a_world
 from tests.unit.sentinel.test_service import KEYS, Sentinel, document, primary_dies, put, said
 
@@ -50,3 +52,49 @@ async def test_a_restored_store_stops_every_decision_until_an_operator_has_accep
     assert document(world, KEYS.view, ClusterView).phase == "sealing"
     assert document(world, KEYS.view, ClusterView).generation > 120
     assert ("store_restored", "s1") not in said(world)
+
+
+@in_a_world
+async def test_what_one_keeper_knew_suspends_also_once_it_is_gone(world: World) -> None:
+    """It alone may have obeyed the view that was lost: a set, say, under which it acknowledged."""
+    put(world)
+    sentinel = Sentinel(world)
+    await world.clock.advance(3)
+    knows = StoreMemory(store_id="store-of-s1", cluster_id="1", generation=99, term=TERM)
+    world.put(KEYS.keeper(SANDUN_2), keeper(SANDUN_2, store=knows, generation=99).to_bytes())
+    await world.clock.advance(3)
+    world.delete(KEYS.keeper(SANDUN_2))
+    primary_dies(world)
+    await world.clock.advance(10)
+
+    assert document(world, KEYS.view, ClusterView) == running_view()
+    assert ("store_restored", "s1") in said(world)
+    assert sentinel.rounds > 0
+
+
+@in_a_world
+async def test_a_leader_knows_what_it_wrote_before_any_mirror_has_shown_it(world: World) -> None:
+    """The store goes back in that moment, and whoever obeyed the view is gone: the leader is a witness."""
+    put(world)
+    sentinel = Sentinel(world)
+    await world.clock.advance(3)
+    backup, write = world.server.backup(), sentinel.writer.write
+
+    async def write_and_hear_no_more(*args: Any, **kwargs: Any) -> int:
+        world.store.deafen()
+        return await write(*args, **kwargs)
+
+    sentinel.writer.write = write_and_hear_no_more  # type: ignore[method-assign]
+    primary_dies(world)
+    await world.clock.advance(0.2)
+    written: ClusterView = document(world, KEYS.view, ClusterView)
+    world.server.restore(backup)
+    world.server.revision += 1000
+    world.store.heal()
+    await world.clock.advance(10)
+
+    assert written.phase == "sealing"
+    assert document(world, KEYS.view, ClusterView) == running_view()
+    assert (
+        "generation 18 was obeyed" in document(world, KEYS.sentinel("s1"), SentinelReport).store.suspended[0]
+    )

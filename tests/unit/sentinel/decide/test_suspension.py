@@ -10,7 +10,7 @@ from common.model.identity import Acceptance, Shown, ShownView, StoreMemory
 from common.model.view import ClusterView, SyncMember
 from common.status.documents import Documents
 from sentinel.decide.observed import Decision
-from sentinel.decide.suspension import GENERATION_STEP, evidence, nobody_serves, resumption
+from sentinel.decide.suspension import GENERATION_STEP, evidence, nobody_serves, resumption, unaccepted
 from tests.support.builders import SANDUN_1, SANDUN_2, SHIQIAO_1, SHIQIAO_2, keeper, running_view
 from tests.support.healthy import INCARNATIONS, NOW, TERM, UIDS, documents
 
@@ -70,6 +70,17 @@ def test_what_a_keeper_was_suspended_for_counts_also_when_it_cannot_be_seen_any_
     found = documents(keepers={SANDUN_1: keeper(SANDUN_1, store=memory)})
 
     assert list(evidence(found, shown(running_view()))) == [f"{SANDUN_1} says: etcd went back to revision 5"]
+
+
+def test_what_an_acceptance_covers_is_over_as_soon_as_the_keeper_has_come_to_it() -> None:
+    """Only what nobody has answered yet must be remembered beyond the keeper that says it."""
+    late = documents(view=OLD, keepers={SANDUN_1: keeper(SANDUN_1, store=MEMORY, generation=GENERATION)})
+    later = documents(view=OLD, keepers={SANDUN_1: keeper(SANDUN_1, store=MEMORY, generation=GENERATION + 1)})
+
+    assert list(unaccepted(late, shown())) == list(evidence(late, shown()))
+    assert not list(unaccepted(late, shown(acceptance=word())))
+    assert list(unaccepted(later, shown(acceptance=word())))
+    assert list(unaccepted(late, shown(acceptance=word(cluster_id="another"))))
 
 
 def test_a_keeper_with_the_data_of_another_cluster_suspends_nobody_else() -> None:
