@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -13,6 +13,15 @@ from common.runtime.http import json_response
 from keeper.service import KeeperService
 
 NONCE_LIMIT: Final = 100
+
+
+def what_is_kept(service: KeeperService) -> dict[str, Any]:
+    """The report of this moment, and the newest view obeyed, as ``/kept`` shows them."""
+    view = service.kept_view
+    return {
+        "report": json.loads(service.report().to_bytes()),
+        "view": json.loads(view.to_bytes()) if view is not None else None,
+    }
 
 
 def routes(service: KeeperService) -> tuple[web.RouteDef, ...]:
@@ -44,13 +53,7 @@ def routes(service: KeeperService) -> tuple[web.RouteDef, ...]:
         )
 
     async def kept(_: web.Request) -> web.Response:
-        view = service.kept_view
-        return json_response(
-            {
-                "report": json.loads(service.report().to_bytes()),
-                "view": json.loads(view.to_bytes()) if view is not None else None,
-            }
-        )
+        return json_response(what_is_kept(service))
 
     async def attestation(request: web.Request) -> web.Response:
         nonce = request.query.get("nonce", "")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from common.errors import InvalidDocument, PeerUnavailable, UnsafeOperation
 from common.model.identity import Acceptance, StoreMemory
@@ -53,8 +54,28 @@ class Found:
         )
 
 
-async def gather(store: Store, keys: Keys) -> Found:
-    """Read the store, and ask all keepers at once; raises StoreUnavailable."""
+async def ask_keeper(report: KeeperReport) -> Answer:
+    """``GET /kept``; raises PeerUnavailable."""
+    return answer_of(report, await get_json(f"{report.api_url}/kept", timeout_s=ANSWER_LIMIT_S))
+
+
+def answer_of(report: KeeperReport, said: Mapping[str, Any]) -> Answer:
+    """Read what ``/kept`` said; raises PeerUnavailable, also when another keeper answers there."""
+    try:
+        now = KeeperReport.from_bytes(json.dumps(said["report"]).encode())
+        kept = said["view"]
+        view = ClusterView.from_bytes(json.dumps(kept).encode()) if kept is not None else None
+    except (InvalidDocument, KeyError, TypeError) as error:
+        raise PeerUnavailable(f"{report.api_url}/kept: {error}") from error
+    if (now.uid, now.keeper_id) != (report.uid, report.keeper_id):
+        raise PeerUnavailable(f"{report.api_url}/kept: it is the keeper {now.uid}")
+    return Answer(now, view)
+
+
+async def gather(
+    store: Store, keys: Keys, *, ask_one: Callable[[KeeperReport], Awaitable[Answer]] = ask_keeper
+) -> Found:
+    """Read the store, and ask all keepers at once by ``ask_one``; raises StoreUnavailable."""
     documents = await read_cluster(store, keys)
     snapshot = await store.read(keys.store)
     ids = {item.key: item for item in snapshot.items}
@@ -64,7 +85,7 @@ async def gather(store: Store, keys: Keys) -> Found:
 
     async def ask(report: KeeperReport) -> None:
         try:
-            answers[report.uid] = await ask_keeper(report)
+            answers[report.uid] = await ask_one(report)
         except PeerUnavailable as error:
             silent[report.uid] = str(error)
 
@@ -77,20 +98,6 @@ async def gather(store: Store, keys: Keys) -> Found:
         answers=answers,
         silent=silent,
     )
-
-
-async def ask_keeper(report: KeeperReport) -> Answer:
-    """``GET /kept``: raises PeerUnavailable, also when another keeper answers there."""
-    said = await get_json(f"{report.api_url}/kept", timeout_s=ANSWER_LIMIT_S)
-    try:
-        now = KeeperReport.from_bytes(json.dumps(said["report"]).encode())
-        kept = said["view"]
-        view = ClusterView.from_bytes(json.dumps(kept).encode()) if kept is not None else None
-    except (InvalidDocument, KeyError, TypeError) as error:
-        raise PeerUnavailable(f"{report.api_url}/kept: {error}") from error
-    if (now.uid, now.keeper_id) != (report.uid, report.keeper_id):
-        raise PeerUnavailable(f"{report.api_url}/kept: it is the keeper {now.uid}")
-    return Answer(now, view)
 
 
 def acceptance_of(found: Found, *, by: str, at: datetime, without: frozenset[str]) -> Acceptance:

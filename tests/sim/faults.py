@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from common.errors import InvalidDocument
 from common.model.reports import KeeperReport
-from tests.sim import host_faults, network_faults
+from tests.sim import host_faults, network_faults, operations
 from tests.sim.fault import Fault
 from tests.sim.views import ViewWrite
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tests.sim.world import World
 
 Undo = Callable[[], None]
+
+KINDS: Final = (network_faults, host_faults, operations)
+"""Modules with a function for each kind: it lets one begin, and returns what ends it."""
 
 
 class Faults:
@@ -32,6 +35,8 @@ class Faults:
 
     def schedule(self, faults: tuple[Fault, ...]) -> None:
         """Let each begin when its time comes."""
+        if any(fault.kind == "restore_store" for fault in faults):
+            self._world.restores.keep_backups()
         for fault in faults:
             if fault.phase:
                 self._world.loop.world_after(fault.at_s, self._waiting.append, fault)
@@ -75,7 +80,7 @@ class Faults:
             return
         chance = Random(fault.chance)
         whom = self._resolve(fault.whom, chance)
-        begin = getattr(network_faults, fault.kind, None) or getattr(host_faults, fault.kind)
+        begin = next(getattr(module, fault.kind) for module in KINDS if hasattr(module, fault.kind))
         self._world.say(f"FAULT {fault.kind} of {whom} ({fault.whom}) for {fault.lasts_s:.2f} s begins")
         self._world.causes += 1
         undo = begin(self._world, whom, chance)

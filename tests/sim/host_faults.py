@@ -158,7 +158,8 @@ def fill_disk(world: World, whom: str, chance: Random) -> Undo:
 def wipe(world: World, whom: str, chance: Random) -> None:
     """A data directory is lost; once in a run, and never the last copy: that loses commits by design.
 
-    Under ``k = 0`` the others may be behind the floor: then nobody may ever be promoted without an operator.
+    Under ``k = 0`` the others may be behind the floor, or, with a store that was restored, nobody knows where
+    it ended: then nobody may ever be promoted without an operator who takes any loss.
     """
     whom = _keeper_host(world, whom, chance)
     host = world.fleet.hosts[whom]
@@ -170,6 +171,8 @@ def wipe(world: World, whom: str, chance: Random) -> None:
     if world.has_wiped or host.data is None or not others:
         return
     if last_copy(world.ledger, host.data, others) is not None:
+        return
+    if world.view is not None and world.view.sync.lease_protects and world.restores.may_happen:
         return
     if world.view is not None and all(other.wal.flushed < world.view.floor for other in others):
         return

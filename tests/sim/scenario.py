@@ -7,6 +7,7 @@ from random import Random
 from typing import Final
 
 from common.model.spec import ClusterSpec, Durability, Timings
+from tests.sim.extras import extras
 from tests.sim.fault import Fault
 from tests.sim.storms import FEW, storms
 
@@ -141,6 +142,7 @@ def draw(seed: int, seconds: float = 60.0) -> Scenario:
     faults = [_fault(chance, weights, until_s) for _ in range(count)] if any(weights.values()) else []
     together = storms(seed, until_s - 6.0)
     faults = [*faults[:FEW], *together] if together else faults
+    faults += extras(seed, until_s)
     keepers = chance.choice(SHAPES)
     return Scenario(
         seed=seed,

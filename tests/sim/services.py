@@ -114,16 +114,18 @@ class Unit:
         """Whether its code runs now."""
         return self.process.is_running
 
+    @property
+    @abstractmethod
+    def is_suspended(self) -> bool:
+        """Whether its present life does not believe the store."""
+
     @abstractmethod
     async def serve(self, process: Process, stop: asyncio.Event) -> None:
         """One life."""
 
     def store(self, process: Process) -> SimStore:
         """A client of etcd that prefers the member of its own site."""
-        etcd, network = self.world.etcd, self.world.network
-        site = network.site_of(self.host)
-        order = sorted(etcd.members, key=lambda member: network.site_of(member) != site)
-        return SimStore(etcd, process, order=order)
+        return client_of(self.world, process)
 
     async def answers(self, host: str, port: int) -> bool:
         """Whether a PostgreSQL answers this host."""
@@ -170,6 +172,11 @@ class KeeperUnit(Unit):
             if not keeper.service.needs_its_lease:
                 await _resign(keeper.session)
 
+    @property
+    def is_suspended(self) -> bool:
+        """Whether its present life does not believe the store."""
+        return self.keeper is not None and self.keeper.service._standing.suspended
+
 
 class SentinelUnit(Unit):
     """A sentinel."""
@@ -198,6 +205,11 @@ class SentinelUnit(Unit):
             self.sentinel.start(supervisor)
             await supervisor.run_until(stop)
             await _resign(self.sentinel.session)
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether its present life does not believe the store."""
+        return self.sentinel is not None and self.sentinel.standing._suspended
 
     @property
     def leads(self) -> bool:
@@ -246,6 +258,19 @@ class ProxyUnit(Unit):
             await supervisor.run_until(stop)
             await listener.close()
             await _resign(session)
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether its present life does not believe the store."""
+        return self.service is not None and bool(self.service._kept.memory.suspended)
+
+
+def client_of(world: World, process: Process) -> SimStore:
+    """A client of etcd that prefers the member of its own site."""
+    etcd, network = world.etcd, world.network
+    site = network.site_of(process.host)
+    order = sorted(etcd.members, key=lambda member: network.site_of(member) != site)
+    return SimStore(etcd, process, order=order)
 
 
 async def _resign(session: Session) -> None:

@@ -19,6 +19,13 @@ class ViewWrite:
     view: ClusterView
     event: HistoryEvent | None
     leader: str
+    is_restored: bool = False
+    """Whether it is the first one since the store was put back to a backup."""
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether it follows an operator's word for the store."""
+        return self.event is not None and self.event.kind == "store_accepted"
 
 
 class ViewWatch:
@@ -28,6 +35,8 @@ class ViewWatch:
         self._data = data
         self._keys = keys
         self.view: ClusterView | None = None
+        """The one that was written last, also while a restored store shows an older one."""
+        self.is_restored = False
         self.on_view: list[Callable[[ViewWrite], None]] = []
         self.on_report: list[Callable[[str, bytes], None]] = []
         data.watchers[self._wake] = keys.prefix
@@ -44,7 +53,9 @@ class ViewWatch:
                 self.view,
                 HistoryEvent.from_bytes(event.value) if event else None,
                 leader.value.decode() if leader else "",
+                self.is_restored,
             )
+            self.is_restored = False
             for hear in self.on_view:
                 hear(write)
         for key, item in written.items():

@@ -19,7 +19,9 @@ from tests.sim.invariants import Invariants, Violation
 from tests.sim.ledger import Ledger
 from tests.sim.loop import SimLoop
 from tests.sim.network import Network
+from tests.sim.operators import Operators
 from tests.sim.postgres.host import Fleet
+from tests.sim.restores import Restores
 from tests.sim.scenario import SITES, WITNESS, Scenario
 from tests.sim.services import KEYS, KeeperUnit, ProxyUnit, SentinelUnit, Unit, is_a_bug
 from tests.sim.views import ViewWatch
@@ -65,6 +67,8 @@ class World:
         self.fleet = Fleet(self.network, self.stream("postgres"), on_event=self._postgres_event)
         self.views = ViewWatch(self.etcd.data, KEYS)
         self.invariants = Invariants(self)
+        self.restores = Restores(self)
+        self.operators = Operators(self)
         self.fronts = {host: Front(self, self.fleet.add(host)) for host in self.keeper_hosts}
         self.etcd.data.transact([], [Put(KEYS.spec, scenario.spec.to_bytes())])
         self.sentinels = {host: SentinelUnit(self, host) for host in self.sentinel_hosts}
@@ -223,6 +227,7 @@ class World:
         )
         standbys = [host for host in self.keeper_hosts if host not in named]
         can_spare = len(self.keeper_hosts) >= ENOUGH_KEEPERS and named and not self.has_wiped
+        can_spare = can_spare and not self.restores.count  # everybody may have to be asked
         if can_spare and self.wants == "degrade" and chance.random() < 0.5:
             left_out.append(chance.choice(standbys))
         return left_out

@@ -1,0 +1,105 @@
+"""What operators do to simulated clusters: restored stores, and the word that ends what nobody else may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from sentinel.standing import Standing
+from tests.sim.fault import Fault
+from tests.sim.run import Result, run
+from tests.sim.scenario import draw
+from tests.unit.sim.test_world import assert_good, fault, scenario
+
+
+@contextmanager
+def sentinels_that_believe_any_store() -> Iterator[None]:
+    """A bug: what is remembered is compared with nothing."""
+    right = Standing.judge
+    Standing.judge = lambda _self, _documents: None  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        Standing.judge = right  # type: ignore[method-assign]
+
+
+def story(*faults: Fault) -> tuple[Result, list[str]]:
+    """A run, and all that was said in it."""
+    said: list[str] = []
+    result = run(scenario(*faults), tell=lambda _, text: said.append(text))
+    return result, said
+
+
+@pytest.mark.parametrize("chance", [0, 1, 2, 4, 5, 6])
+def test_a_restored_store_suspends_all_until_an_operator_accepts_it(chance: int) -> None:
+    """With and without a new cluster id and higher revisions; a failover before it makes backups old."""
+    restore = fault("restore_store", 8.0, lasts_s=0.5, chance=chance)
+    result, said = story(restore, fault("kill_postgres", 3.0, whom="primary"))
+
+    assert_good(result)
+    assert result.checks["I1 restored"] > 0
+    assert any("etcd is restored" in line for line in said)
+    assert any("pgha resume: generation" in line for line in said)
+
+
+def test_a_backup_with_the_view_that_all_have_obeyed_suspends_nobody() -> None:
+    """Its cluster id is that of before and its revision is raised: nothing that matters was lost."""
+    result, said = story(fault("restore_store", 8.0, lasts_s=0.5, chance=3))
+
+    assert_good(result)
+    assert any("and a million, the same cluster id" in line for line in said)
+    assert "pgha resume: no service is suspended" in said
+
+
+def test_sentinels_that_go_on_in_a_restored_store_are_seen() -> None:
+    """Their first view follows the restored one, and not what the keepers have obeyed."""
+    faults = [
+        fault("kill_postgres", 6.0, whom="primary"),
+        fault("restore_store", 7.0, lasts_s=0.5, chance=6),
+    ]
+    result = run(scenario(*faults), canary=sentinels_that_believe_any_store)
+
+    assert any("no operator has accepted it" in each.text for each in result.violations)
+
+
+def test_a_resume_that_nobody_needs_changes_nothing() -> None:
+    """The command says so and writes nothing."""
+    result, said = story(fault("resume", 5.0))
+
+    assert_good(result)
+    assert "pgha resume: no service is suspended" in said
+
+
+def test_failovers_that_were_stopped_go_on_by_an_operator_s_word() -> None:
+    """A primary that goes down again and again; somebody has it go on, before and after all is healed."""
+    first = fault("kill_postgres", 1.0, whom="primary")
+    deaths = [replace(first, phase="running", after_s=0.6, at_s=1.1 + each) for each in range(5)]
+    result, said = story(first, *deaths, fault("continue_failover", 14.0))
+
+    assert_good(result)
+    assert any("pgha continue: done" in line for line in said)
+
+
+def test_what_dies_while_the_cluster_is_paused_is_replaced_once_the_pause_ends() -> None:
+    """Nobody takes over meanwhile; who asked for the pause ends it, or who is on call."""
+    paused = fault("pause_cluster", 2.0, lasts_s=8.0)
+    dies = fault("kill_postgres", 5.0, whom="primary")
+    result, said = story(paused, dies)
+    left, _ = story(replace(paused, lasts_s=60.0), dies)
+
+    assert_good(result)
+    assert_good(left)
+    assert result.terms == left.terms == 1
+    assert any("pgha pause: done" in line for line in said)
+
+
+def test_seeds_draw_what_operators_do_and_most_have_none_of_it() -> None:
+    """Each kind comes, in some seeds."""
+    kinds = [{each.kind for each in draw(seed).faults} for seed in range(200)]
+    wanted = {"restore_store", "resume", "continue_failover", "pause_cluster"}
+
+    assert wanted <= set.union(*kinds)
+    assert sum(bool(wanted & each) for each in kinds) < 120
