@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
-import pytest
-
-from common.errors import PostgresUnavailable
 from common.model.names import standby_name
 from common.model.spec import PostgresSpec
 from common.model.wal import ZERO, Lsn, Switch
@@ -136,19 +132,6 @@ class Member(ABC):
 async def holds(look: Callable[[], Coroutine[Any, Any, bool]], what: str) -> None:
     """Wait until it does; fails the test otherwise."""
     await until(look, bool, what)
-
-
-async def refuses(call: Callable[[float], Coroutine[Any, Any, object]], says: str) -> None:
-    """Fail the test unless a call is refused with these words.
-
-    It gets more time until it has come as far as that: with little a busy server is not even asked.
-    """
-    for limit_s in (0.3, 1.0, 3.0, 10.0):
-        with pytest.raises(PostgresUnavailable) as refused:
-            await call(limit_s)
-        if re.search(says, str(refused.value)):
-            return
-    raise AssertionError(f"nothing about {says!r} in: {refused.value}")
 
 
 class Group(ABC):

@@ -9,9 +9,9 @@ import pytest
 from common.errors import PostgresUnavailable
 from common.model.wal import ZERO, Lsn
 from keeper.postgres.port import NOBODY
-from tests.contract.postgres_backends import Backend, Group, Member, holds, refuses, sync_of
+from tests.contract.postgres_backends import Backend, Group, Member, holds, sync_of
 from tests.support.aio import LIMIT_S
-from tests.support.postgres import BY_ITSELF, FIRST_LIFE
+from tests.support.postgres import BY_ITSELF, FIRST_LIFE, refuses
 
 
 async def pair(group: Group) -> tuple[Member, Member]:

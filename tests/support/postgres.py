@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg.abc import Query
 
+from common.errors import PostgresUnavailable
 from common.model.names import standby_name
 from common.model.spec import PostgresSpec
 from common.model.wal import ZERO, Lsn
@@ -119,6 +122,19 @@ class Server:
         """Another keeper's life on the same directory."""
         self.server = PostgresServer(self.settings, SystemClock())
         return self.server
+
+
+async def refuses(call: Callable[[float], Coroutine[Any, Any, object]], says: str) -> None:
+    """Fail the test unless a call is refused with these words.
+
+    It gets more time until it has come as far as that: with little a busy server is not even asked.
+    """
+    for limit_s in (0.3, 1.0, 3.0, 10.0):
+        with pytest.raises(PostgresUnavailable) as refused:
+            await call(limit_s)
+        if re.search(says, str(refused.value)):
+            return
+    raise AssertionError(f"nothing about {says!r} in: {refused.value}")
 
 
 @dataclass

@@ -24,6 +24,7 @@ from common.store.etcd import EtcdSettings, EtcdStore
 from common.store.port import Delete, Put
 from pgha.main import run
 from tests.support import aio
+from tests.support.aio import LIMIT_S
 from tests.support.etcd import EtcdServer
 from tests.support.healthy import NOW, documents, stored, view
 
@@ -43,7 +44,7 @@ def clean_store(etcd: EtcdServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHA_ETCD_ENDPOINTS", etcd.url)
 
     async def clear() -> None:
-        store = EtcdStore(EtcdSettings(endpoints=(etcd.url,)))
+        store = EtcdStore(EtcdSettings(endpoints=(etcd.url,), timeout_s=LIMIT_S))
         found = await store.read("/pgha/")
         await store.transact([], [Delete(item.key) for item in found.items])
         await store.close()
@@ -53,7 +54,7 @@ def clean_store(etcd: EtcdServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def put(etcd: EtcdServer, values: dict[str, bytes]) -> None:
     async def write() -> None:
-        store = EtcdStore(EtcdSettings(endpoints=(etcd.url,)))
+        store = EtcdStore(EtcdSettings(endpoints=(etcd.url,), timeout_s=LIMIT_S))
         await store.transact([], [Put(key, value) for key, value in values.items()])
         await store.close()
 
@@ -71,7 +72,7 @@ def value(etcd: EtcdServer, key: str) -> bytes:
     """What stands under a key; empty when nothing does."""
 
     async def read() -> bytes:
-        store = EtcdStore(EtcdSettings(endpoints=(etcd.url,)))
+        store = EtcdStore(EtcdSettings(endpoints=(etcd.url,), timeout_s=LIMIT_S))
         found = await store.read(key)
         await store.close()
         return next((item.value for item in found.items), b"")
@@ -266,6 +267,15 @@ def test_history_shows_the_latest_events_oldest_first(
     ]
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Children can be interrupted, also those of tests in the background, where SIGINT is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_history_follows_until_it_is_interrupted(etcd: EtcdServer) -> None:
     """New events appear as they are written; Ctrl-C is how it ends."""
     put(etcd, event(1))
@@ -282,12 +292,13 @@ def test_history_follows_until_it_is_interrupted(etcd: EtcdServer) -> None:
         put(etcd, event(2))
         assert json.loads(process.stdout.readline())["generation"] == 2
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(LIMIT_S) == 0
     finally:
         process.kill()
         process.communicate()
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_status_watch_ends_without_an_error_at_ctrl_c(etcd: EtcdServer) -> None:
     """Ending it is no failure of the cluster."""
     put(etcd, stored(documents()))
@@ -303,7 +314,7 @@ def test_status_watch_ends_without_an_error_at_ctrl_c(etcd: EtcdServer) -> None:
         for _ in range(2):
             assert json.loads(process.stdout.readline())["health"] == "healthy"
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(LIMIT_S) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
     finally:
@@ -319,5 +330,5 @@ def test_status_of_a_dead_store_exits_3_soon(etcd: EtcdServer, capsys: pytest.Ca
         assert run(["status"]) == 3
     finally:
         etcd.resume()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < LIMIT_S
     assert "cannot reach etcd" in capsys.readouterr().err

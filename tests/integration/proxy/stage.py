@@ -17,7 +17,7 @@ from common.model.view import ClusterView, Route
 from proxy.admission import ParkLimits
 from proxy.listener import Listener
 from proxy.route import Decision, Seen, decide
-from tests.support.aio import eventually
+from tests.support.aio import LIMIT_S, eventually
 from tests.support.healthy import view
 from tests.support.ports import free_port
 
@@ -29,7 +29,7 @@ SSL_REQUEST = struct.pack("!iI", 8, 80877103)
 CANCEL_REQUEST = struct.pack("!iIII", 16, 80877102, 4711, 42)
 
 
-def run(main: Coroutine[Any, Any, T], *, timeout_s: float = 20.0) -> T:
+def run(main: Coroutine[Any, Any, T], *, timeout_s: float = 120.0) -> T:
     """Run a test's coroutine on uvloop, with a deadline; an error that nobody handled fails the test."""
     stray: list[dict[str, Any]] = []
 
@@ -56,11 +56,11 @@ class Connection:
         self.writer.write(data)
 
     async def receive(self, count: int) -> bytes:
-        return await asyncio.wait_for(self.reader.readexactly(count), 5)
+        return await asyncio.wait_for(self.reader.readexactly(count), LIMIT_S)
 
     async def rest(self) -> bytes:
         """Everything up to the end of this direction; raises ConnectionResetError at a reset."""
-        return await asyncio.wait_for(self.reader.read(-1), 5)
+        return await asyncio.wait_for(self.reader.read(-1), LIMIT_S)
 
     def abort(self) -> None:
         self.writer.transport.abort()
@@ -85,7 +85,7 @@ class Connection:
             while True:
                 self.send(data)
                 sent += len(data)
-                await asyncio.wait_for(self.writer.drain(), 0.3)
+                await asyncio.wait_for(self.writer.drain(), 1.0)
         except TimeoutError:
             return sent
 
@@ -111,7 +111,7 @@ class FakeServer:
 
     async def accept(self) -> Connection:
         """The next connection that was taken."""
-        return await asyncio.wait_for(self._waiting.get(), 5)
+        return await asyncio.wait_for(self._waiting.get(), LIMIT_S)
 
     async def stop(self) -> None:
         """Refuse new connections and reset those there are."""
@@ -167,10 +167,10 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    *, park_limit: int = 1000, park_timeout_s: float = 10.0, **options: Any
+    *, park_limit: int = 1000, park_timeout_s: float = 60.0, **options: Any
 ) -> AsyncIterator[Stage]:
     """A listener that has no route yet."""
-    whole = {"max_clients": 2000, "startup_timeout_s": 5.0, "dial_timeout_s": 1.0, "peer_timeout_s": 60.0}
+    whole = {"max_clients": 2000, "startup_timeout_s": 30.0, "dial_timeout_s": 30.0, "peer_timeout_s": 60.0}
     listener = Listener(limits=ParkLimits(park_limit, park_timeout_s), **(whole | options))
     port = free_port()
     await listener.listen([HOST], port)

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from tests.integration.proxy.stage import HOST, Stage, run, stage
+from tests.support.aio import LIMIT_S, until
 from tests.support.postgres import servers
 
 ROW = b"0123456789abcdef" * 64 + b"\n"
@@ -41,8 +42,15 @@ async def psql(dsn: str, command: str) -> tuple[int, str]:
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "LC_ALL": "C"},
     )
-    said, _ = await asyncio.wait_for(process.communicate(), 10)
+    said, _ = await asyncio.wait_for(process.communicate(), LIMIT_S)
     return process.returncode or 0, said.decode()
+
+
+async def sleepers(dsn: str) -> int:
+    """How many sessions of this user wait for pg_sleep."""
+    async with await psycopg.AsyncConnection.connect(dsn) as connection:
+        cursor = await connection.execute("SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+        return cursor.rowcount
 
 
 def test_copy_in_and_out_pass_through_unchanged() -> None:
@@ -63,7 +71,7 @@ def test_copy_in_and_out_pass_through_unchanged() -> None:
 
             assert b"".join(received) == ROW * ROWS
 
-    run(story(), timeout_s=30)
+    run(story())
 
 
 def test_a_query_can_be_cancelled_through_the_proxy() -> None:
@@ -74,13 +82,13 @@ def test_a_query_can_be_cancelled_through_the_proxy() -> None:
             in_front_of_postgres() as (_, dsn),
             await psycopg.AsyncConnection.connect(dsn) as connection,
         ):
-            sleeping = asyncio.create_task(connection.execute("SELECT pg_sleep(30)"))
-            await asyncio.sleep(0.2)
-            await connection.cancel_safe(timeout=5)
+            sleeping = asyncio.create_task(connection.execute("SELECT pg_sleep(600)"))
+            await until(lambda: sleepers(dsn), lambda count: count == 1, "the query runs")
+            await connection.cancel_safe(timeout=LIMIT_S)
             with pytest.raises(psycopg.errors.QueryCanceled):
                 await sleeping
 
-    run(story(), timeout_s=30)
+    run(story())
 
 
 def test_psql_and_pools_of_sessions_work_and_a_cut_is_seen_at_once() -> None:
@@ -94,13 +102,13 @@ def test_psql_and_pools_of_sessions_work_and_a_cut_is_seen_at_once() -> None:
             proxy.route(2, None)
             for connection in idle:
                 with pytest.raises(psycopg.OperationalError):
-                    await asyncio.wait_for(connection.execute("SELECT 1"), 1)
+                    await asyncio.wait_for(connection.execute("SELECT 1"), LIMIT_S)
                 await connection.close()
 
             assert (status, said.strip()) == (0, "42")
             assert open_before == 10
 
-    run(story(), timeout_s=30)
+    run(story())
 
 
 @pytest.mark.parametrize("sslmode", ["disable", "allow", "prefer"])

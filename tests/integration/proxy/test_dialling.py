@@ -17,7 +17,7 @@ from tests.integration.proxy.stage import (
     run,
     stage,
 )
-from tests.support.aio import eventually
+from tests.support.aio import LIMIT_S, eventually
 
 
 def test_a_server_that_refuses_is_tried_again_until_it_takes_connections() -> None:
@@ -49,17 +49,18 @@ def test_a_dial_that_nobody_answers_is_given_up_when_the_route_changes() -> None
     """Not when its limit has passed: the client is at the new server at once."""
 
     async def story() -> None:
-        async with deaf_server() as deaf, fake_server() as server, stage(dial_timeout_s=10.0) as proxy:
+        async with (
+            deaf_server() as deaf,
+            fake_server() as server,
+            stage(dial_timeout_s=10 * LIMIT_S) as proxy,
+        ):
             proxy.route(1, deaf)
             await proxy.connect(STARTUP)
             await asyncio.sleep(0.2)
-            loop = asyncio.get_running_loop()
-            moved_at = loop.time()
             proxy.route(2, server.port)
             there = await server.accept()
 
             assert await there.receive(len(STARTUP)) == STARTUP
-            assert loop.time() - moved_at < 1
             assert proxy.listener.figures.failed_dials == 0
 
     run(story())
@@ -94,7 +95,7 @@ def test_a_server_that_swallows_packets_is_no_answer_within_the_limit() -> None:
     """Each attempt has its own deadline, and the client hears of it in the end."""
 
     async def story() -> None:
-        async with deaf_server() as deaf, stage(dial_timeout_s=0.1, park_timeout_s=0.5) as proxy:
+        async with deaf_server() as deaf, stage(dial_timeout_s=0.1, park_timeout_s=2.0) as proxy:
             proxy.route(1, deaf)
             client = await proxy.connect(STARTUP)
             error = fields_of(await client.rest())
@@ -116,18 +117,16 @@ def test_a_server_that_refuses_is_not_stormed_by_those_who_wait_for_it() -> None
             await parked(proxy, len(clients))
             proxy.route(1, server.port)
             await eventually(lambda: proxy.listener.reasons != (), "a dial has failed")
-            await asyncio.sleep(0.1)
-            before = proxy.listener.figures.failed_dials
-            await asyncio.sleep(1)
-            tries = proxy.listener.figures.failed_dials - before
+            figures, loop = proxy.listener.figures, asyncio.get_running_loop()
+            before, began_at = figures.failed_dials, loop.time()
+            await eventually(lambda: proxy.listener.figures.failed_dials >= before + 6, "six more tries")
+            six_took_s = loop.time() - began_at
             await server.start()
-            back_at = asyncio.get_running_loop().time()
-            for _ in clients:
-                await server.accept()
-            took_s = asyncio.get_running_loop().time() - back_at
+            async with asyncio.timeout(LIMIT_S):
+                for _ in clients:
+                    await server.accept()
 
             assert before <= DIALS_AT_ONCE + 10
-            assert 2 <= tries <= 10
-            assert took_s < 2
+            assert six_took_s > 0.5
 
     run(story())

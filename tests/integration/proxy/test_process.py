@@ -21,11 +21,14 @@ from common.runtime.http import get_json
 from common.store.etcd import EtcdSettings, open_store
 from common.store.port import Put
 from tests.integration.proxy.stage import HOST, STARTUP, Connection, FakeServer, fake_server, run, term_view
-from tests.support.aio import until
+from tests.support.aio import LIMIT_S, until
 from tests.support.etcd import EtcdServer
 from tests.support.ports import free_port
 
 KEYS = Keys("demo")
+
+UNHURRIED = ClusterSpec.from_plain({"timings": {"proxy_timeout": "60s", "fence_after": "120s"}})
+"""The time that a proxy serves without any proof is not what is tested here."""
 
 
 @dataclass
@@ -46,11 +49,11 @@ class Program:
         return client
 
     async def status(self) -> Any:
-        return await get_json(f"http://{HOST}:{self.api_port}/status", timeout_s=2)
+        return await get_json(f"http://{HOST}:{self.api_port}/status", timeout_s=LIMIT_S)
 
-    async def serves(self, term: int, *, within_s: float = 10.0) -> Any:
+    async def serves(self, term: int) -> Any:
         """Wait until it has a route of this term; 0 for none."""
-        return await until(self._term, lambda found: found == term, f"term {term}", within_s=within_s)
+        return await until(self._term, lambda found: found == term, f"term {term}")
 
     async def _term(self) -> int | None:
         try:
@@ -62,14 +65,14 @@ class Program:
         """The status code of a path of its API."""
         reader, writer = await asyncio.open_connection(HOST, self.api_port)
         writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-        line = await asyncio.wait_for(reader.readline(), 5)
+        line = await asyncio.wait_for(reader.readline(), LIMIT_S)
         writer.close()
         return int(line.split()[1])
 
     async def end(self) -> int:
         """Ask it to stop, and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.process.wait(), 10)
+        return await asyncio.wait_for(self.process.wait(), LIMIT_S)
 
     def events(self) -> list[str]:
         """The events that it has logged."""
@@ -106,7 +109,7 @@ async def program(etcd_url: str, *options: str, port: int | None = None) -> Asyn
 
 async def put(etcd: EtcdServer, key: str, value: bytes) -> None:
     """Write as a sentinel would."""
-    store = open_store(EtcdSettings(endpoints=(etcd.url,)))
+    store = open_store(EtcdSettings(endpoints=(etcd.url,), timeout_s=LIMIT_S))
     try:
         await store.transact([], [Put(key, value)])
     finally:
@@ -114,7 +117,7 @@ async def put(etcd: EtcdServer, key: str, value: bytes) -> None:
 
 
 async def report(etcd: EtcdServer) -> ProxyReport | None:
-    store = open_store(EtcdSettings(endpoints=(etcd.url,)))
+    store = open_store(EtcdSettings(endpoints=(etcd.url,), timeout_s=LIMIT_S))
     try:
         found = (await store.read(KEYS.proxy("p1"))).items
         return ProxyReport.from_bytes(found[0].value) if found else None
@@ -138,7 +141,7 @@ def test_a_proxy_works_in_whatever_order_the_store_comes_and_goes() -> None:
             waiting = await proxy.connect()
             unready = await proxy.http_status("/readyz")
             await asyncio.to_thread(etcd.start)
-            await put(etcd, KEYS.spec, ClusterSpec().to_bytes())
+            await put(etcd, KEYS.spec, UNHURRIED.to_bytes())
             await put(etcd, KEYS.view, term_view(4, old.port).to_bytes())
             there = await arrives(old)
             ready = await proxy.http_status("/readyz")
@@ -171,7 +174,7 @@ def test_a_proxy_works_in_whatever_order_the_store_comes_and_goes() -> None:
             assert "stray_error" not in proxy.events()
 
     with EtcdServer() as etcd:
-        run(story(etcd), timeout_s=40)
+        run(story(etcd))
 
 
 def test_a_port_in_use_ends_the_program_with_one_line_that_says_so() -> None:
@@ -179,7 +182,7 @@ def test_a_port_in_use_ends_the_program_with_one_line_that_says_so() -> None:
 
     async def story() -> None:
         async with fake_server() as other, program(f"http://{HOST}:1", port=other.port) as proxy:
-            code = await asyncio.wait_for(proxy.process.wait(), 10)
+            code = await asyncio.wait_for(proxy.process.wait(), LIMIT_S)
             line = json.loads(proxy.log.read_text().splitlines()[-1])
 
             assert code == 1
@@ -194,7 +197,7 @@ def test_wrong_settings_are_refused_by_name() -> None:
 
     async def story() -> None:
         async with program(f"http://{HOST}:1", "--dial-timeout-s", "0", "--uid", "a/b") as proxy:
-            code = await asyncio.wait_for(proxy.process.wait(), 10)
+            code = await asyncio.wait_for(proxy.process.wait(), LIMIT_S)
             said = proxy.log.read_text()
 
             assert code == 64

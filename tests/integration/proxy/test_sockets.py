@@ -11,6 +11,7 @@ import pytest
 
 from proxy.sockets import has_left, reset, tune
 from tests.integration.proxy.stage import run
+from tests.support.aio import LIMIT_S, eventually
 
 CHUNK = b"x" * 1024 * 1024
 
@@ -24,7 +25,7 @@ def with_a_pair(story: Callable[[asyncio.Transport, socket.socket], Awaitable[No
             transport, _ = await loop.create_connection(asyncio.Protocol, *listening.getsockname()[:2])
             peer, _ = listening.accept()
         with peer:
-            peer.settimeout(2)
+            peer.settimeout(LIMIT_S)
             await story(transport, peer)
             transport.abort()
             await asyncio.sleep(0.01)
@@ -94,7 +95,7 @@ def test_that_the_other_side_has_left_is_known_before_anything_is_read(how: str)
             peer.close()
 
         assert not before
-        assert has_left(transport)
+        await eventually(lambda: has_left(transport), "its end has come")
 
     with_a_pair(story)
 

@@ -77,7 +77,7 @@ class Workshop:
         )
 
     def fence(self, spec: FenceSpec | None) -> FenceResult:
-        return run(self.fencer.fence("sandun-1", spec), timeout_s=60)
+        return run(self.fencer.fence("sandun-1", spec))
 
     @property
     def calls(self) -> list[str]:
@@ -152,12 +152,12 @@ def test_an_agent_that_hangs_is_ended_with_its_child(workshop: Workshop) -> None
     """Within its time, though the child holds its output open and ignores what can be ignored."""
     body = "(trap '' TERM HUP INT; sleep 1000) & echo $! > $here/child\necho waiting\nwait"
     began = perf_counter()
-    result = workshop.fence(workshop.spec(body, timeout="1s"))
+    result = workshop.fence(workshop.spec(body, timeout="3s"))
     took_s = perf_counter() - began
 
     assert (result.outcome, result.reason.code) == ("timed out", "fence_timed_out")
-    assert "had not ended after 1s in all: waiting" in result.reason.text
-    assert took_s < 15
+    assert "had not ended after 3s in all: waiting" in result.reason.text
+    assert took_s < 60
     run(eventually(workshop.child_is_gone, "the child is gone"))
 
 
@@ -168,7 +168,7 @@ def test_a_child_that_a_finished_agent_left_holds_up_nothing(workshop: Workshop)
     took_s = perf_counter() - began
 
     assert result.outcome == "fenced"
-    assert took_s < 15
+    assert took_s < 60
     run(eventually(workshop.child_is_gone, "the child is gone"))
 
 
@@ -191,7 +191,7 @@ def test_an_agent_that_never_stops_writing_is_ended(workshop: Workshop) -> None:
 
 def test_a_host_that_stays_on_is_not_fenced(workshop: Workshop) -> None:
     """The agent says success and then shows it on: asked again until the time is up."""
-    result = workshop.fence(workshop.spec('test "$action" = metadata && exit 1; exit 0', timeout="2500ms"))
+    result = workshop.fence(workshop.spec('test "$action" = metadata && exit 1; exit 0', timeout="4s"))
 
     assert (result.outcome, result.confirmed) == ("failed", False)
     assert "still says that the host is on" in result.reason.text

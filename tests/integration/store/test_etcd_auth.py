@@ -14,7 +14,7 @@ from common.errors import StoreUnavailable, WatchLost
 from common.store.etcd import EtcdSettings, EtcdStore, open_store
 from common.store.etcd.api import grpc, rpc
 from common.store.port import Put
-from tests.support.aio import eventually, run
+from tests.support.aio import LIMIT_S, eventually, run
 from tests.support.etcd import EtcdServer, etcd_binaries
 
 TOKEN_TTL_S = 1
@@ -45,7 +45,7 @@ def guarded(request: Any) -> Iterator[EtcdServer]:
 
 @asynccontextmanager
 async def opened(server: EtcdServer, **settings: Any) -> AsyncIterator[EtcdStore]:
-    store = open_store(EtcdSettings(endpoints=(server.url,), **settings))
+    store = open_store(EtcdSettings(endpoints=(server.url,), timeout_s=LIMIT_S, **settings))
     try:
         yield store
     finally:

@@ -10,7 +10,7 @@ from common.errors import StoreUnavailable, UnknownOutcome
 from common.store.etcd import EtcdSettings, EtcdStore, open_store
 from common.store.etcd.api import grpc, rpc
 from common.store.port import Compare, Delete, KeyValue, Put
-from tests.support.aio import eventually, run
+from tests.support.aio import LIMIT_S, eventually, run
 from tests.support.etcd import EtcdServer, compact
 
 KEY = "/count/a"
@@ -48,7 +48,8 @@ def test_etcd_killed_under_load_loses_nothing_acknowledged_and_the_watch_sees_ea
     """A write that was reported as failed, and not as unknown, did not happen."""
 
     async def story(server: EtcdServer) -> None:
-        stores = [open_store(EtcdSettings(endpoints=(server.url,), timeout_s=1)) for _ in range(4)]
+        limits_s = (LIMIT_S, 1, 1, 1)
+        stores = [open_store(EtcdSettings(endpoints=(server.url,), timeout_s=each)) for each in limits_s]
         counters = [Counter(store) for store in stores[1:]]
         seen: list[int] = []
 
@@ -59,10 +60,14 @@ def test_etcd_killed_under_load_loses_nothing_acknowledged_and_the_watch_sees_ea
         stop = asyncio.Event()
         following = asyncio.create_task(follow())
         counting = [asyncio.create_task(counter.count_until(stop)) for counter in counters]
-        for _ in range(2):
-            await asyncio.sleep(0.5)
-            await asyncio.to_thread(server.restart)
-        await asyncio.sleep(0.5)
+        for restarted in range(3):
+            if restarted:
+                await asyncio.to_thread(server.restart)
+            wanted = sum(len(counter.acknowledged) for counter in counters) + 40
+            await eventually(
+                lambda wanted=wanted: sum(len(counter.acknowledged) for counter in counters) >= wanted,  # type: ignore[misc]
+                "more is counted",
+            )
         stop.set()
         await asyncio.gather(*counting)
         (last,) = (await stores[0].read(KEY)).items
@@ -102,7 +107,7 @@ def test_etcd_without_space_counts_as_unavailable_for_writes_and_says_what_to_do
     """Reads and keepalives go on, so leases do not end; after a disarm writes go on."""
 
     async def story(server: EtcdServer) -> None:
-        store = open_store(EtcdSettings(endpoints=(server.url,)))
+        store = open_store(EtcdSettings(endpoints=(server.url,), timeout_s=LIMIT_S))
         lease = await store.grant_lease(60)
         with pytest.raises(StoreUnavailable, match="alarm NOSPACE") as refused:
             await fill(store)
