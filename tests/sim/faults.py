@@ -71,7 +71,7 @@ class Faults:
 
     def _entered(self, phase: str) -> None:
         ready = [fault for fault in self._waiting if fault.phase == phase]
-        self._waiting = [fault for fault in self._waiting if fault.phase != phase]
+        self._waiting[:] = [fault for fault in self._waiting if fault.phase != phase]
         for fault in ready:
             self._world.loop.world_after(fault.after_s, self._begin, fault)
 

@@ -51,6 +51,18 @@ def test_the_death_of_the_primary_is_one_failover() -> None:
     assert result.terms == 1
 
 
+def test_a_fault_that_waits_for_a_phase_begins_in_the_next_one() -> None:
+    """Also when it begins to wait only after that phase was entered before: in a second failover."""
+    said: list[str] = []
+    waiting = Fault("jump_clock", 8.0, 1.0, "primary", 1, "promoting")
+    faults = (fault("kill_postgres", whom="primary"), waiting, fault("kill_postgres", 9.0, whom="primary"))
+    result = run(scenario(*faults), tell=lambda _, text: said.append(text))
+
+    assert_good(result)
+    began = [text.split()[1] for text in said if text.startswith("FAULT") and text.endswith("begins")]
+    assert began == ["kill_postgres", "kill_postgres", "jump_clock"]
+
+
 def test_a_sentinel_whose_lease_was_revoked_takes_another() -> None:
     """It may find out by its candidacy for the leadership."""
     for chance in range(6):
