@@ -82,8 +82,11 @@ class Standing:
     def wrote(self, view: ClusterView) -> None:
         """Remember a view that this sentinel has written, before any mirror shows it.
 
-        A primary may obey it, and be gone, before it has come back here.
+        A primary may obey it, and be gone, before it has come back here. The view that ends a suspension
+        counts when it is seen.
         """
+        if self._suspended:
+            return
         self.memory = self.memory.obeyed(view.generation, view.term, digest_of(view.to_bytes()))
         self._changed.notify()
 

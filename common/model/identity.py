@@ -27,6 +27,8 @@ ACCEPT: Final = "pgha resume --accept-restored-store"
 DIFFERENCES_LIMIT: Final = 5
 """So many are remembered; the first ones are those that tell what happened."""
 
+NOT_FOLLOWED: Final = "no sentinel has written the view yet that follows the operator's word"
+
 _DIGEST_CHARACTERS: Final = 16
 
 
@@ -142,11 +144,14 @@ def judge(memory: StoreMemory, shown: Shown) -> Verdict:
     accepted = acceptance is not None and acceptance.counts(
         shown.store_id, shown.cluster_id, memory.generation
     )
-    if accepted:
-        memory = memory.changed(store_id=shown.store_id, cluster_id=shown.cluster_id, suspended=())
-        return Verdict(memory, tuple(differences(memory, shown)), accepted=True)
     backwards = (shown.went_backwards,) if shown.went_backwards else ()
     found = dict.fromkeys((*memory.suspended, *differences(memory, shown), *backwards))
+    if acceptance is not None and accepted:
+        if found and acceptance.view is not None and not _follows(acceptance, shown):
+            suspended = tuple(found)[:DIFFERENCES_LIMIT]
+            return Verdict(memory.changed(suspended=suspended), (NOT_FOLLOWED,), accepted=True)
+        memory = memory.changed(store_id=shown.store_id, cluster_id=shown.cluster_id, suspended=())
+        return Verdict(memory, tuple(differences(memory, shown)), accepted=True)
     if found:
         problems = tuple(found)[:DIFFERENCES_LIMIT]
         return Verdict(memory.changed(suspended=problems), problems)
@@ -155,6 +160,14 @@ def judge(memory: StoreMemory, shown: Shown) -> Verdict:
             store_id=memory.store_id or shown.store_id, cluster_id=memory.cluster_id or shown.cluster_id
         )
     )
+
+
+def _follows(acceptance: Acceptance, shown: Shown) -> bool:
+    """Whether the view is one that was written because of this acceptance, or later.
+
+    The one before it may be of the backup, and be another than the one that the cluster goes on in.
+    """
+    return shown.view is not None and shown.view.generation > acceptance.generation
 
 
 def suspended_because(uid: str, problems: tuple[str, ...], *, accepted: bool = False) -> Reason:

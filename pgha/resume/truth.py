@@ -97,9 +97,11 @@ def _refuse_rivals(
 
 def _why_uncertain(view: ClusterView, answers: Mapping[str, Answer], without: frozenset[str]) -> str:
     """Why a newer view may have taken effect; empty when none can have."""
-    silent = [member for member in view.members if not _answers(member, answers)]
+    silent = [
+        member for member in view.members if not _answers(member, answers) and member.uid not in without
+    ]
     if view.phase == "sealing" or (view.primary is not None and view.primary.uid in without):
-        return _missing([member.uid for member in silent if member.uid not in without], "all must answer")
+        return _missing(silent, answers, "all must answer")
     primary = view.member(view.primary.uid) if view.primary else None
     if primary is None or not _answers(primary, answers):
         uid = view.primary.uid if view.primary else "the primary"
@@ -109,7 +111,7 @@ def _why_uncertain(view: ClusterView, answers: Mapping[str, Answer], without: fr
         )
     if not silent or any(_holds_off(each, answers) for each in view.sync.in_force):
         return ""
-    return _missing([member.uid for member in silent], "too few members of its sync set answer")
+    return _missing(silent, answers, "too few members of its sync set answer")
 
 
 def _answers(member: Member, answers: Mapping[str, Answer]) -> bool:
@@ -132,10 +134,12 @@ def _has_its_life(uid: str, view: ClusterView, answers: Mapping[str, Answer]) ->
     return member is None or _answers(member, answers)
 
 
-def _missing(uids: list[str], why: str) -> str:
-    if not uids:
+def _missing(silent: list[Member], answers: Mapping[str, Answer], why: str) -> str:
+    if not silent:
         return ""
-    return (
-        f"{why}, and {', '.join(uids)} does not. Start it; "
-        f"if its data are lost for good: {ACCEPT} {' '.join(f'--without {uid}' for uid in uids)}"
-    )
+    uids = [member.uid for member in silent]
+    reborn = [uid for uid in uids if uid in answers]
+    if reborn:
+        why += f" (in another life than the view names, or without data: {', '.join(reborn)})"
+    todo = f"Start it; if its data are lost for good: {ACCEPT} {' '.join(f'--without {uid}' for uid in uids)}"
+    return f"{why}, and {', '.join(uids)} does not. {todo}"

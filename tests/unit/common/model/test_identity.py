@@ -9,6 +9,7 @@ import pytest
 
 from common.model.identity import (
     DIFFERENCES_LIMIT,
+    NOT_FOLLOWED,
     Acceptance,
     Shown,
     ShownView,
@@ -18,6 +19,7 @@ from common.model.identity import (
     suspended_because,
 )
 from common.model.reasons import Reason, worst_first
+from tests.support.builders import running_view
 from tests.support.healthy import NOW
 
 KNOWN = StoreMemory(store_id="s", cluster_id="c", generation=17, term=4, view_digest="d")
@@ -99,6 +101,21 @@ def test_an_acceptance_of_exactly_this_store_makes_it_the_one_that_is_remembered
     assert waiting.problems == ("generation 9, but generation 17 was obeyed",)
     assert waiting.memory == KNOWN.changed(cluster_id="x")
     assert on.problems == ()
+
+
+def test_a_view_of_the_backup_that_nobody_has_obeyed_is_not_obeyed_for_an_acceptance() -> None:
+    """It may name a primary, and what follows the acceptance another one, in the same term."""
+    suspended = judge(KNOWN, replace(SAME, cluster_id="x")).memory
+    word = accepted(cluster_id="x", generation=18, view=running_view())
+    restored = Shown("s", "x", ShownView(18, 4, "never obeyed"), acceptance=word)
+
+    waiting = judge(suspended, restored)
+    still = judge(waiting.memory, restored)
+    on = judge(still.memory, replace(restored, view=ShownView(118, 4, "n")))
+
+    assert waiting.problems == still.problems == (NOT_FOLLOWED,)
+    assert still.memory == suspended
+    assert (on.problems, on.memory.suspended, on.memory.cluster_id) == ((), (), "x")
 
 
 @pytest.mark.parametrize(

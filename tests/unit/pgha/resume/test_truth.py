@@ -87,6 +87,15 @@ def test_who_answers_without_the_data_that_the_view_names_may_be_declared_lost()
     assert newest_view(OLD, newer, frozenset({SANDUN_1})) == running_view(generation=90)
 
 
+def test_standbys_that_are_lost_for_good_need_not_answer_either() -> None:
+    """One that had begun another life says what it knew; the others are gone by the operator's word."""
+    found = {**answers(SANDUN_1, SANDUN_2), SHIQIAO_1: answer(SHIQIAO_1, incarnation="ffffffff")}
+
+    assert f"in another life than the view names, or without data: {SHIQIAO_1}" in refused(found)
+    assert SHIQIAO_2 in refused(found, SHIQIAO_1)
+    assert newest_view(OLD, found, frozenset({SHIQIAO_1, SHIQIAO_2})) == NEW
+
+
 def test_a_promise_of_a_term_that_no_kept_view_is_of_is_a_newer_view_that_nobody_knows() -> None:
     """Somebody may be primary in that term."""
     found = {**answers(*UIDS), SHIQIAO_1: answer(SHIQIAO_1, sealed_term=TERM + 1)}
