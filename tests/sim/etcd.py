@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from common.errors import PghaError
@@ -29,6 +29,9 @@ FORGOTTEN_AFTER_S: Final = 60.0
 PROPOSAL_LIVES_S: Final = 1.0
 """How long a leader that has lost its majority holds on to what it could not commit."""
 
+DOUBLED_WITHIN_S: Final = 4.0
+"""How late the second of two equal requests sets out at most."""
+
 OnElection = Literal["extend", "keep", "revoke"]
 
 
@@ -48,6 +51,8 @@ class Request:
     sent_at: float
     late: bool = False
     """Whether it is carried out when it arrives after its client has given it up."""
+    may_double: bool = False
+    """Whether its client asks other members for the same as well when it is slow."""
     era: int = 0
 
 
@@ -68,6 +73,8 @@ class SimEtcd:
         self.watch_lag_s = 0.0
         self.lost_requests = 0.0
         self.lost_answers = 0.0
+        self.doubled = 0.0
+        """Share of the requests that may be done twice which are, the second time late."""
         self.late_share = 0.5
         self.deaf: dict[str, None] = {}
         """Hosts whose watches bring nothing while their calls succeed."""
@@ -173,6 +180,11 @@ class SimEtcd:
 
     def ask(self, request: Request) -> None:
         """Let a request go its way; nothing of it needs the client's process any more."""
+        if self.doubled and request.may_double and self._chance.random() < self.doubled:
+            again = replace(request, is_wanted=lambda: False, late=True, era=self._era)
+            self.loop.world_after(
+                DOUBLED_WITHIN_S * self._chance.random(), self._send, again, RETRANSMISSION_S
+            )
         if self.lost_requests and self._chance.random() < self.lost_requests:
             return
         request.era = self._era

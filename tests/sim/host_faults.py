@@ -99,6 +99,21 @@ def crash_site(world: World, whom: str, _: Random) -> Undo:
     return undo
 
 
+def crash_site_and_leader(world: World, whom: str, chance: Random) -> Undo:
+    """A whole site is lost, and the leading sentinel with it, wherever that is."""
+    undo_site = crash_site(world, whom, chance)
+    leading = [unit.host for unit in world.sentinels.values() if unit.leads]
+    for host in leading:
+        world.crash_host(host)
+
+    def undo() -> None:
+        undo_site()
+        for host in leading:
+            world.boot_host(host)
+
+    return undo
+
+
 def jump_clock(world: World, whom: str, chance: Random) -> None:
     world.clock(whom).jump_wall(chance.choice((-1, 1)) * 10 ** (4 * chance.random()))
 

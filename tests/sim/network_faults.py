@@ -52,6 +52,14 @@ def cut_clients(world: World, whom: str, chance: Random) -> Undo:
     return _cut(world, [(whom, other) for other in _others(world, whom)], both=True, kind=CLIENT)
 
 
+def cut_proxies(world: World, _: str, chance: Random) -> Undo:
+    """Every proxy loses the keepers, or the store; all else hears each other."""
+    from_store = chance.random() < 0.5
+    others = world.etcd_hosts if from_store else world.keeper_hosts
+    pairs = [(proxy, other) for proxy in world.proxy_hosts for other in others]
+    return _cut(world, pairs, both=chance.random() < 0.7, kind=ETCD if from_store else "")
+
+
 def split_sites(world: World, _: str, chance: Random) -> Undo:
     return _cut(world, _between_sites(world, chance), both=chance.random() < 0.7)
 
@@ -120,6 +128,12 @@ def lossy_store(world: World, _: str, chance: Random) -> Undo:
         etcd.lost_requests = etcd.lost_answers = 0.0
 
     return undo
+
+
+def doubled_requests(world: World, _: str, chance: Random) -> Undo:
+    """What a client may ask of two members is done twice, the second time late."""
+    world.etcd.doubled = 0.2 + 0.6 * chance.random()
+    return lambda: setattr(world.etcd, "doubled", 0.0)
 
 
 def _others(world: World, whom: str) -> list[str]:

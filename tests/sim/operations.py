@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 from common.model.requests import Continue, Pause, Resume
+from common.model.spec import ClusterSpec, FenceSpec
+from tests.sim.fences import AGENT
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -39,6 +42,43 @@ def resume(world: World, _: str, __: Random) -> None:
 def continue_failover(world: World, _: str, __: Random) -> None:
     """Somebody lets a failover begin that may be held back."""
     world.operators.ask(Continue())
+
+
+def change_members(world: World, _: str, chance: Random) -> None:
+    """Somebody sets priorities, and whom not to promote."""
+    members = {uid: {"priority": chance.randrange(5), "no_failover": False} for uid in world.keeper_hosts}
+    if chance.random() < 0.4:
+        members[chance.choice(world.keeper_hosts)]["no_failover"] = True
+    world.operators.set_spec(partial(_with_members, members))
+
+
+def change_limits(world: World, _: str, chance: Random) -> None:
+    """Somebody sets what a failover may lose, and how long a primary may hang."""
+    lag = chance.choice((0, 500, 5_000, 1 << 20))
+    timings = {
+        "hang_timeout_s": chance.choice((1.0, 2.0, 5.0)),
+        "calm_after_s": chance.choice((3.0, 10.0, 600.0)),
+    }
+
+    def change(spec: ClusterSpec) -> ClusterSpec:
+        durability = spec.durability.model_copy(update={"max_lag_on_failover": lag})
+        return spec.model_copy(
+            update={"durability": durability, "timings": spec.timings.model_copy(update=timings)}
+        )
+
+    world.operators.set_spec(change)
+
+
+def configure_fences(world: World, _: str, chance: Random) -> None:
+    """Somebody gives some members a fence agent, or takes it away."""
+    agent = FenceSpec(agent=AGENT)
+    members = {uid: {"fence": agent if chance.random() < 0.7 else None} for uid in world.keeper_hosts}
+    world.operators.set_spec(partial(_with_members, members))
+
+
+def _with_members(wanted: Mapping[str, Mapping[str, object]], spec: ClusterSpec) -> ClusterSpec:
+    members = tuple(spec.member(uid).model_copy(update=dict(fields)) for uid, fields in wanted.items())
+    return spec.model_copy(update={"members": members})
 
 
 def pause_cluster(world: World, _: str, __: Random) -> Undo:

@@ -41,7 +41,21 @@ LOOKS_EVERY_S: Final = 1.0
 WAITS_S: Final = 10.0
 """How long somebody waits until the cluster follows, before looking again."""
 
+LOSES_AFTER: Final = 20
+"""Looks after which somebody would rather lose commits than wait for an old primary that stays away."""
+LOSES_BYTES: Final = 1 << 30
+
 Command = Callable[["SimStore", Process], Awaitable[str]]
+
+
+def _all_may_be_promoted(spec: ClusterSpec) -> ClusterSpec:
+    members = tuple(member.model_copy(update={"no_failover": False}) for member in spec.members)
+    return spec.model_copy(update={"members": members})
+
+
+def _may_lose_more(spec: ClusterSpec) -> ClusterSpec:
+    durability = spec.durability.model_copy(update={"max_lag_on_failover": LOSES_BYTES})
+    return spec.model_copy(update={"durability": durability})
 
 
 class Operators:
@@ -51,7 +65,7 @@ class Operators:
         self._world = world
         self._chance: Random = world.stream("operators")
         self._called: Process | None = None
-        self._is_on_call = False
+        self._looked = 0
 
     # What they do.
 
@@ -79,7 +93,7 @@ class Operators:
         return str(await wait_followed(store, KEYS, acceptance, clock, WAITS_S))
 
     def _acceptance(self, found: Found, at: datetime) -> Acceptance:
-        """The word for what was found, without the members that it asks about if they have no data indeed."""
+        """The word for what was found, without the members asked for that are no more what they were."""
         without: frozenset[str] = frozenset()
         while True:
             try:
@@ -87,10 +101,10 @@ class Operators:
             except UnsafeOperation as refusal:
                 fleet = self._world.fleet.hosts
                 asked = {uid for uid in fleet if f"--without {uid}" in str(refusal)}
-                lost = {uid for uid in asked - without if fleet[uid].data is None}
+                lost = {uid for uid in asked - without if fleet[uid].data is None or uid in found.answers}
                 if not lost:
                     raise
-                self._world.say(f"{', '.join(sorted(lost))} has no data: {refusal}")
+                self._world.say(f"without {', '.join(sorted(lost))}: {refusal}")
                 without |= lost
 
     async def _kept_by(self, host: str, report: KeeperReport) -> Answer:
@@ -156,10 +170,10 @@ class Operators:
 
     def go_on_call(self) -> None:
         """See to it from now on that nothing waits for an operator."""
-        self._is_on_call = True
         self._look()
 
     def _look(self) -> None:
+        self._looked += 1
         self._world.loop.world_after(LOOKS_EVERY_S, self._look)
         if self._called is not None and not self._called.is_dead:
             return
@@ -167,6 +181,10 @@ class Operators:
             self._called = self.resume()
         elif "failovers_stopped" in self._codes():
             self._called = self.ask(Continue())
+        elif "nobody_eligible" in self._codes():
+            self._called = self.set_spec(_all_may_be_promoted)
+        elif "too_far_behind" in self._codes() and self._looked > LOSES_AFTER:
+            self._called = self.set_spec(_may_lose_more)
         elif self._world.view is not None and self._world.view.paused is not None:
             self._called = self.ask(Resume())
 

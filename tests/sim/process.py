@@ -88,9 +88,9 @@ class Process:
         if self.is_dead:
             return
         self.state = "dead"
-        self._held.clear()
         if self.loop is not None:
             self.loop.entomb(self)
+        self._held.clear()  # only now: nothing else may hold the tasks that were to begin
         at_end, self._at_end = self._at_end, {}
         for release in at_end:
             release()

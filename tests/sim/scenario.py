@@ -7,7 +7,7 @@ from random import Random
 from typing import Final
 
 from common.model.spec import ClusterSpec, Durability, Timings
-from tests.sim.extras import extras
+from tests.sim.extras import extras, other_timings
 from tests.sim.fault import Fault
 from tests.sim.storms import FEW, storms
 
@@ -148,10 +148,16 @@ def draw(seed: int, seconds: float = 60.0) -> Scenario:
         seed=seed,
         keepers=keepers,
         durability=draw_durability(chance, keepers),
-        timings=draw_timings(chance),
+        timings=other_timings(seed, draw_timings(chance)),
         faults=tuple(sorted(faults, key=lambda fault: fault.at_s)),
-        seconds=seconds,
+        seconds=max(seconds, _until_all_have_ended_s(faults)),
     )
+
+
+def _until_all_have_ended_s(faults: list[Fault]) -> float:
+    """How long a run must be in which somebody stands still for longer than faults last otherwise."""
+    long = [fault.at_s + fault.lasts_s for fault in faults if fault.lasts_s > LONGEST_S]
+    return max(long, default=0.0) / SHARE_OF_FAULTS
 
 
 def _fault(chance: Random, weights: dict[str, float], until_s: float) -> Fault:

@@ -29,6 +29,7 @@ from sentinel import main as sentinel_main
 from sentinel.settings import SentinelSettings
 from tests.sim.deadman import SimDeadman, SimGuard
 from tests.sim.disk import SimDisk
+from tests.sim.fences import SimAgents
 from tests.sim.network import API
 from tests.sim.postgres.clients import answers
 from tests.sim.postgres.port import SimPostgres
@@ -183,6 +184,7 @@ class SentinelUnit(Unit):
 
     def __init__(self, world: World, host: str) -> None:
         self.sentinel: sentinel_main.Sentinel | None = None
+        self._board = world.stream(f"fences of {host}")
         super().__init__(world, host, "sentinel")
 
     async def serve(self, process: Process, stop: asyncio.Event) -> None:
@@ -199,6 +201,7 @@ class SentinelUnit(Unit):
                 Heartbeats(clock),
                 answers=self.answers,
                 new_id=self.world.new_id,
+                agents=SimAgents(self.world, self._board),
                 disk=self.disk,
             )
             await self.sentinel.standing.load()

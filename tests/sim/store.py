@@ -208,6 +208,7 @@ class SimStore:
                 settle=settle,
                 is_wanted=lambda: not (done.done() or self._process.is_dead),
                 sent_at=self._etcd.loop.time(),
+                may_double=refused is not None,
             )
         )
 

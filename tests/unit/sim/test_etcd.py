@@ -310,3 +310,40 @@ def test_what_a_cut_takes_from_a_watch_on_its_way_comes_again() -> None:
         assert seen == [b"0", b"1", b"2", b"3"]
 
     stage.run(story())
+
+
+def test_what_may_be_asked_twice_is_done_twice_and_a_transaction_never() -> None:
+    """A doubled request for a lease leaves one that nobody knows; a doubled keepalive comes late."""
+    stage = Stage()
+    stage.etcd.doubled = 1.0
+    leases: list[int] = []
+
+    async def story() -> None:
+        await stage.store.grant_lease(5)
+        before = stage.etcd.data.revision
+        await stage.store.transact([], [Put("/k", b"1")])
+        await asyncio.sleep(4.5)
+        leases.extend(stage.etcd.data._leases)
+        assert stage.etcd.data.revision == before + 1
+
+    stage.run(story())
+
+    assert len(leases) == 2
+
+
+def test_a_transaction_whose_answer_was_lost_and_that_is_tried_again_takes_effect_once() -> None:
+    """The first one had: so the compares of the second do not hold, and it says so."""
+    stage = Stage()
+
+    async def story() -> None:
+        stage.etcd.lost_answers = 1.0
+        create = [Compare("/k", "create_revision", 0)], [Put("/k", b"1")]
+        with pytest.raises(UnknownOutcome):
+            await stage.store.transact(*create)
+        stage.etcd.lost_answers = 0.0
+        again = await stage.store.transact(*create)
+
+        assert not again.succeeded
+        assert await stage.value() == b"1"
+
+    stage.run(story())

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from random import Random
 
 import pytest
 
+from common.model.spec import Durability
 from sentinel.standing import Standing
 from tests.sim.fault import Fault
 from tests.sim.run import Result, run
@@ -26,10 +28,10 @@ def sentinels_that_believe_any_store() -> Iterator[None]:
         Standing.judge = right  # type: ignore[method-assign]
 
 
-def story(*faults: Fault) -> tuple[Result, list[str]]:
+def story(*faults: Fault, keepers: tuple[int, int] = (2, 2)) -> tuple[Result, list[str]]:
     """A run, and all that was said in it."""
     said: list[str] = []
-    result = run(scenario(*faults), tell=lambda _, text: said.append(text))
+    result = run(scenario(*faults, keepers=keepers), tell=lambda _, text: said.append(text))
     return result, said
 
 
@@ -103,3 +105,41 @@ def test_seeds_draw_what_operators_do_and_most_have_none_of_it() -> None:
 
     assert wanted <= set.union(*kinds)
     assert sum(bool(wanted & each) for each in kinds) < 120
+
+
+def test_a_fence_agent_switches_a_lost_primary_off_and_somebody_switches_it_on_again() -> None:
+    """The wait for a lease that has ended is over with it; the board may also answer with an error."""
+    mode = Durability(mode="async")
+    configured = fault("configure_fences", 1.0, chance=2)
+    lost = fault("cut_host", 4.0, whom="primary", lasts_s=15.0)
+    fenced = 0
+    for seed in range(3):
+        said: list[str] = []
+        wanted = replace(scenario(configured, lost, seed=seed), durability=mode)
+        result = run(wanted, tell=lambda _, text, said=said: said.append(text))  # type: ignore[misc]
+        assert_good(result)
+        fenced += any(line.startswith("FENCED") for line in said)
+
+    assert fenced
+
+
+def test_who_must_not_be_promoted_is_not_until_an_operator_says_otherwise() -> None:
+    """With one standby that may not, nobody takes over before somebody on call has read the status."""
+    kept = fault("change_members", 2.0, chance=no_failover_of("shiqiao-1"))
+    dies = fault("crash_host", 6.0, whom="primary", lasts_s=60.0)
+    result, said = story(kept, dies, keepers=(1, 1))
+
+    assert_good(result)
+    assert any('"no_failover":true' in line for line in said)
+
+
+def no_failover_of(uid: str) -> int:
+    """Chances of a fault for which that one member of two is not to be promoted."""
+    return next(each for each in range(100) if _kept_back(each) == uid)
+
+
+def _kept_back(chance: int) -> str:
+    drawn = Random(chance)
+    for _ in range(2):
+        drawn.randrange(5)
+    return drawn.choice(("sandun-1", "shiqiao-1")) if drawn.random() < 0.4 else ""
