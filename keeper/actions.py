@@ -250,7 +250,7 @@ class Actions:
         """Copy the primary into a directory beside the old one, then swap them."""
         self._local.postgres = "cloning"
         await self._postgres.clone(
-            self._source(view, incarnation),
+            self._clone_source(view, incarnation),
             incarnation,
             spec.postgres,
             progress=self._show_progress,
@@ -271,6 +271,16 @@ class Actions:
         )
         self._remember(await self._postgres.inspect())
         self._local.forget_start("stopped")
+
+    def _clone_source(self, view: ClusterView, incarnation: str) -> Source:
+        """The primary, or the standby that was asked for, while that is one whose PostgreSQL should run."""
+        member = view.member(self._local.settings.uid)
+        wanted = view.member(member.clone_from) if member and member.clone_from else None
+        if wanted is None or wanted.kept_down is not None:
+            return self._source(view, incarnation)
+        return Source(
+            wanted.host, wanted.port, standby_name(self._local.settings.uid, incarnation, view.term)
+        )
 
     def _source(self, view: ClusterView, incarnation: str) -> Source:
         target = view.upstream

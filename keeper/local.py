@@ -79,6 +79,7 @@ class Local:
     busy: str = ""
     progress: str = ""
     failed_rewinds: int = 0
+    reloaded: str = ""
     reasons: dict[str, Reason] = field(default_factory=dict)
 
     @property
@@ -137,6 +138,7 @@ class Local:
             uid=self.settings.uid,
             state=self.postgres,
             role=self.role,
+            start_id=self.start_id,
             life=None if self.unclaimed else self.state.present_life,
             unclaimed=self.unclaimed,
             system_identifier=self.system_identifier,
@@ -206,6 +208,8 @@ class Local:
             progress=self.progress,
             store=state.memory,
             hanging=self.hanging,
+            pending_restart=seen.pending_restart if seen else (),
+            reloaded=self.reloaded,
             room_again=self.room_again,
             reasons=(*self._data_reasons(), *(self.reasons[code] for code in sorted(self.reasons))),
         )

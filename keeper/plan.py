@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from common.model.lineage import has_diverged, has_promotion
 from common.model.names import standby_name
-from common.model.reasons import Reason, Severity
 from common.model.view import ClusterView, Primary
+from keeper.plan_asked import held_by_pause, kept_down
+from keeper.plan_asked import wait as _wait
 from keeper.steps import (
     Claim,
     Clone,
@@ -34,7 +35,6 @@ from keeper.steps import (
     Step,
     Stop,
     Upstream,
-    Wait,
 )
 
 REWINDS_TRIED = 3
@@ -73,6 +73,14 @@ def plan(view: ClusterView | None, facts: Facts) -> Step:
             "critical",
             "see whether the store was restored from an old backup",
         )
+    return _in_its_place(view, facts)
+
+
+def _in_its_place(view: ClusterView, facts: Facts) -> Step:
+    """The next step of a member, by what the view says that it is."""
+    member = view.member(facts.uid)
+    if member is not None and member.kept_down is not None:
+        return kept_down(member.kept_down, facts)
     if view.phase == "sealing":
         return _while_sealing(view, facts)
     named = view.primary
@@ -205,6 +213,10 @@ def _as_standby(view: ClusterView, facts: Facts) -> Step:
         return _retry(facts, Clone(target.uid, view.term, "there is no data yet"))
     if not facts.life.complete:
         return _incomplete(view, facts, target.uid)
+    if facts.state in {"stopped", "down", "failed"} and _begins_anew(view, facts):
+        return _new_life(view, facts, target.uid, "the view says that it begins anew", rewind=False)
+    if facts.state in {"down", "failed"} and (held := held_by_pause(view, facts, "is not started")):
+        return held
     if facts.state in {"stopped", "down", "failed"}:
         patience_s = facts.restart_after_s if view.route is None else SETTLE_S
         if facts.phase_seen_s < patience_s:
@@ -233,8 +245,10 @@ def _as_running_standby(view: ClusterView, facts: Facts, upstream_uid: str) -> S
     if upstream is None:
         return _wait(facts, "no_upstream", "the view names nobody to follow")
     member = view.member(facts.uid)
-    if member is not None and facts.life is not None and member.rebuild == facts.life.incarnation:
-        return _new_life(view, facts, upstream_uid, "the WAL that it needs next is gone", rewind=False)
+    if _begins_anew(view, facts):
+        return _new_life(view, facts, upstream_uid, "the view says that it begins anew", rewind=False)
+    if member is not None and member.restart is not None and member.restart == facts.start_id:
+        return Stop(f"PostgreSQL of {facts.uid} is restarted, as was asked for")
     if facts.following is not None and facts.following.name == upstream.name:
         if facts.following == upstream:
             return _wait(facts, "following", f"{facts.uid} follows {upstream_uid} in term {view.term}")
@@ -257,6 +271,9 @@ def _new_life(view: ClusterView, facts: Facts, upstream_uid: str, why: str, *, r
     be rewound in place. A clone leaves the old directory beside it, so it may begin earlier, when the
     view says that the primary lacks standbys. Where rewinds fail again and again it is cloned.
     """
+    held = held_by_pause(view, facts, f"begins no new life, although {why}")
+    if held is not None and not _begins_anew(view, facts):
+        return held
     if view.route is not None and rewind and facts.failed_rewinds < REWINDS_TRIED:
         return _retry(facts, Rewind(upstream_uid, view.term, why))
     if view.route is not None or view.rebuild_beside:
@@ -264,6 +281,12 @@ def _new_life(view: ClusterView, facts: Facts, upstream_uid: str, why: str, *, r
     return _wait(
         facts, "diverged", f"{facts.uid} has diverged and waits until others hold the new history: {why}"
     )
+
+
+def _begins_anew(view: ClusterView, facts: Facts) -> bool:
+    """Whether the view says that the present life does not go on."""
+    member = view.member(facts.uid)
+    return member is not None and facts.life is not None and member.rebuild == facts.life.incarnation
 
 
 def _began_what_is_not_in_the_lineage(view: ClusterView, facts: Facts) -> bool:
@@ -305,7 +328,3 @@ def _retry(facts: Facts, step: Step) -> Step:
             f"{type(step).__name__.lower()} of {facts.uid} failed; next try in {facts.retry_in_s:.1f} s",
         )
     return step
-
-
-def _wait(facts: Facts, code: str, text: str, severity: Severity = "info", fix: str = "") -> Wait:
-    return Wait(Reason(code=code, severity=severity, subject=facts.uid, text=text, fix=fix))

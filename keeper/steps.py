@@ -49,6 +49,7 @@ class Facts:
     uid: str
     state: PostgresState
     role: PostgresRole | None = None
+    start_id: str | None = None
     life: Life | None = None
     unclaimed: str = ""
     system_identifier: str | None = None

@@ -55,6 +55,7 @@ class Upkeep:
             await self._postgres.ensure_roles()
             self._roles_for = self._local.start_id
         await self._configure(spec.postgres)
+        await self._reload(view)
         self._checkpoint_once(view)
 
     async def standby(self, view: ClusterView, spec: ClusterSpec, positions: Positions) -> None:
@@ -63,6 +64,7 @@ class Upkeep:
             return
         await self._slots(view, positions)
         await self._configure(spec.postgres)
+        await self._reload(view)
 
     async def _slots(self, view: ClusterView, positions: Positions) -> None:
         now = self._clock.monotonic()
@@ -96,6 +98,13 @@ class Upkeep:
             )
         else:
             self._local.reasons.pop("parameters", None)
+
+    async def _reload(self, view: ClusterView) -> None:
+        """Once for each request; after a restart of the keeper perhaps once more, which harms nothing."""
+        if view.reload != self._local.reloaded:
+            await self._postgres.reload()
+            self._local.reloaded = view.reload
+            _log.info("reloaded", request=view.reload)
 
     def _checkpoint_once(self, view: ClusterView) -> None:
         """A rewind needs the new timeline in the primary's control data: a checkpoint puts it there."""

@@ -15,8 +15,10 @@ from pgha.commands import (
     failover,
     history,
     init,
+    members,
     pause,
     requests,
+    restart,
     resume,
     spec,
     status,
@@ -41,6 +43,12 @@ app.command()(history.history)
 app.command()(failover.failover)
 app.command()(pause.pause)
 app.command()(resume.resume)
+app.command()(restart.restart)
+app.command()(restart.reload)
+app.command()(members.fence)
+app.command()(members.unfence)
+app.command()(members.reinit)
+app.command()(members.remove)
 app.add_typer(requests.app, name="requests")
 app.add_typer(spec.app, name="spec")
 app.command()(demo.demo)

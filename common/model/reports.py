@@ -160,6 +160,10 @@ class KeeperReport(Document):
     hanging: str = Field(
         default="", description="what of a running primary has not finished for hang_timeout, and since when"
     )
+    pending_restart: tuple[str, ...] = Field(
+        default=(), description="parameters that wait for a restart of PostgreSQL"
+    )
+    reloaded: str = Field(default="", description="the last request for which PostgreSQL was reloaded")
     room_again: bool = Field(
         default=False, description="PostgreSQL went down for a full disk, which has room again"
     )

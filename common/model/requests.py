@@ -53,6 +53,9 @@ class Operation(Value):
     EXCLUSIVE: ClassVar[bool] = False
     """Whether it waits until no other such one is under way."""
 
+    TAKES_OUT: ClassVar[bool] = False
+    """Whether its member leaves the sync set before anything is done to it."""
+
 
 class Pause(Operation):
     """From now on nothing is done to the cluster that nobody has asked for."""
@@ -73,7 +76,60 @@ class Continue(Operation):
     TERM_COUNTS: ClassVar[bool] = True
 
 
-AnyOperation = Annotated[Pause | Resume | Continue, Field(discriminator="kind")]
+class _OfMember(Operation):
+    """What concerns one member."""
+
+    uid: Name
+
+
+class Fence(_OfMember):
+    """Stop PostgreSQL of one member and keep its data as they are: it is never promoted, nor counted."""
+
+    kind: Literal["fence"] = "fence"
+    TERM_COUNTS: ClassVar[bool] = True
+    TAKES_OUT: ClassVar[bool] = True
+
+
+class Unfence(_OfMember):
+    """Let a member that is kept down begin again."""
+
+    kind: Literal["unfence"] = "unfence"
+
+
+class Reinit(_OfMember):
+    """Clone a standby anew; its old data are kept until the new ones run."""
+
+    kind: Literal["reinit"] = "reinit"
+    source: Name | None = Field(default=None, description="the standby to clone from; absent: the primary")
+    TAKES_OUT: ClassVar[bool] = True
+
+
+class Remove(_OfMember):
+    """Have a member whose keeper is gone leave the cluster."""
+
+    kind: Literal["remove"] = "remove"
+    TAKES_OUT: ClassVar[bool] = True
+
+
+class Reload(Operation):
+    """Have each PostgreSQL read its configuration files and certificates once more."""
+
+    kind: Literal["reload"] = "reload"
+
+
+class Restart(Operation):
+    """Restart PostgreSQL, one member after the other: standbys first, the primary by a switchover."""
+
+    kind: Literal["restart"] = "restart"
+    uids: tuple[Name, ...] = Field(default=(), max_length=64, description="empty: all members")
+    pending: bool = Field(default=False, description="only where parameters wait for a restart")
+    EXCLUSIVE: ClassVar[bool] = True
+
+
+AnyOperation = Annotated[
+    Pause | Resume | Continue | Fence | Unfence | Reinit | Remove | Reload | Restart,
+    Field(discriminator="kind"),
+]
 
 
 class Progress(Value):
@@ -98,6 +154,10 @@ class Request(Document):
     parent: str = ""
     cancel: Word | None = None
     state: State = "pending"
+    memo: dict[str, str] = Field(
+        default_factory=dict,
+        description="what the leader notes as it begins, by uid: which start or life",
+    )
     progress: tuple[Progress, ...] = Field(default=(), max_length=PROGRESS_LIMIT)
     result: str = ""
     ended_at: AwareDatetime | None = None
@@ -118,6 +178,14 @@ class Request(Document):
     def is_open(self) -> bool:
         """Whether it has not ended."""
         return self.state in {"pending", "running"}
+
+    @property
+    def takes_out(self) -> str | None:
+        """The member that shall leave the sync set, while this is under way."""
+        operation = self.operation
+        if self.state != "running" or not operation.TAKES_OUT or not isinstance(operation, _OfMember):
+            return None
+        return operation.uid
 
     @property
     def word(self) -> Word:

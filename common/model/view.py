@@ -149,7 +149,17 @@ class Member(Value):
     port: int
     incarnation: str | None = None
     rebuild: str | None = Field(
-        default=None, description="the life that cannot go on, since the WAL it needs is gone: it is cloned"
+        default=None,
+        description="the life that does not go on (its WAL is gone, or somebody asked): it is cloned",
+    )
+    clone_from: str | None = Field(
+        default=None, description="the standby that it is cloned from; absent: the primary"
+    )
+    restart: str | None = Field(
+        default=None, description="the start of PostgreSQL that shall end and be followed by another"
+    )
+    kept_down: Word | None = Field(
+        default=None, description="PostgreSQL is stopped and its data kept as they are, by an operator's word"
     )
 
 
@@ -209,10 +219,19 @@ class ClusterView(Document):
     paused: Word | None = Field(
         default=None, description="nothing is done that nobody has asked for, by an operator's word"
     )
+    reload: str = Field(
+        default="",
+        description="the request for which each PostgreSQL reads its configuration once more",
+    )
 
     def member(self, uid: str) -> Member | None:
         """The entry of one keeper, or None."""
         return next((member for member in self.members if member.uid == uid), None)
+
+    @property
+    def out(self) -> frozenset[str]:
+        """Members whose PostgreSQL is kept down: they acknowledge nothing and are never promoted."""
+        return frozenset(member.uid for member in self.members if member.kept_down is not None)
 
     @property
     def upstream(self) -> Member | None:

@@ -50,6 +50,8 @@ def _why_not(observed: Observed, member: Member, judged: Judged | None, best: Ra
             return f"no: it ends at {judged.candidate.agreed} and need not have every acknowledged commit"
         case "diverged" | "must_be_cloned":
             return "no: its data have gone another way and must be made anew first"
+        case "kept_down":
+            return "no: somebody keeps it down (pgha unfence)"
         case "no_failover":
             return "no: the spec says no_failover"
     if best is None:

@@ -169,7 +169,7 @@ class Rank(NamedTuple):
     uid: str
 
 
-Obstacle = Literal["lacks_commits", "diverged", "must_be_cloned", "no_failover", ""]
+Obstacle = Literal["lacks_commits", "diverged", "must_be_cloned", "no_failover", "kept_down", ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +209,8 @@ def _obstacle(observed: Observed, view: ClusterView, candidate: Candidate, least
         return "diverged"
     if candidate.must_be_cloned(view.lineage):
         return "must_be_cloned"
+    if candidate.uid in view.out:
+        return "kept_down"
     return "no_failover" if observed.spec.member(candidate.uid).no_failover else ""
 
 
@@ -216,7 +218,7 @@ def _among_the_safe(
     observed: Observed, view: ClusterView, sealed: tuple[Candidate, ...], least: Lsn, *, waited: bool
 ) -> Choice:
     judged = judge(observed, view, sealed, least)
-    safe = [each.candidate for each in judged if each.obstacle in {"", "no_failover"}]
+    safe = [each.candidate for each in judged if each.obstacle in {"", "no_failover", "kept_down"}]
     if not safe:
         return Choice(None, _nobody_safe(sealed, least), least)
     eligible = [each for each in judged if not each.obstacle]
@@ -264,7 +266,7 @@ def _nobody_eligible(safe: list[Candidate]) -> Reason:
         code="nobody_eligible",
         severity="critical",
         text=f"nothing is promoted: {', '.join(c.uid for c in safe)} would be safe but may not be promoted",
-        fix="clear no_failover of one of them in the spec",
+        fix="clear no_failover of one of them in the spec, or end its fence with pgha unfence",
     )
 
 

@@ -78,6 +78,11 @@ def apart(uid: str) -> str:
     return f"apart:{uid}"
 
 
+def restarting(uid: str, start_id: str) -> str:
+    """A member whose PostgreSQL shall restart is not back: not in another start, or not streaming."""
+    return f"restarting:{uid}:{start_id}"
+
+
 def pending(set_id: int) -> str:
     """A change of the sync set is under way."""
     return f"pending:{set_id}"
@@ -97,6 +102,7 @@ def current_conditions(observed: Observed) -> frozenset[str]:
     if view is None:
         return frozenset()
     found = {keeper_gone(member.uid) for member in view.members if member.uid not in observed.keepers}
+    found |= _restarting(observed, view)
     found |= {wal_lost(each.uid, each.term) for each in view.forsaken if each.lost_bytes}
     under_lease = view.primary or view.old_primary if view.sync.lease_protects else None
     if under_lease is not None and under_lease.uid not in observed.keepers:
@@ -112,6 +118,20 @@ def current_conditions(observed: Observed) -> frozenset[str]:
     if view.phase == "initializing" and view.primary:
         found.add(initializing(view.primary.uid))
     return frozenset(found | _of_the_sync_set(observed, view))
+
+
+def _restarting(observed: Observed, view: ClusterView) -> set[str]:
+    streaming = {member.uid for member in observed.streaming}
+    return {
+        restarting(member.uid, member.restart)
+        for member in view.members
+        if member.restart is not None
+        and (
+            (report := observed.keepers.get(member.uid)) is None
+            or report.start_id in {None, member.restart}
+            or member.uid not in streaming
+        )
+    }
 
 
 def _of_the_sync_set(observed: Observed, view: ClusterView) -> set[str]:

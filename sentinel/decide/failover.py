@@ -29,6 +29,7 @@ def name_again(observed: Observed, view: ClusterView) -> Change | None:
         and report.generation >= view.generation
         and report.sealed_term < view.term
         and not report.hanging
+        and old.uid not in view.out
         and report.timeline == old.timeline
         and report.promotion is not None
         and report.promotion.finished

@@ -87,6 +87,8 @@ def has_a_chance(observed: Observed, view: ClusterView, old: Primary) -> bool:
     report = observed.keepers.get(old.uid)
     if report is None or report.incarnation != old.incarnation or Fenced(old.uid, view.term) in view.fenced:
         return False
+    if old.uid in view.out:
+        return False
     timings = observed.spec.timings
     on_its_way = report.state in {"starting", "running"}
     patience_s = timings.promote_timeout_s if on_its_way else timings.restart_after_s

@@ -65,6 +65,12 @@ class Observed:
         seen = self.last_seen
         return seen.report if seen is not None and seen.life == (primary.uid, primary.incarnation) else None
 
+    @cached_property
+    def leaving(self) -> frozenset[str]:
+        """Members that shall be in no sync set, by an operator's word: they go where enough others stream."""
+        asked = {uid for each in self.requests if (uid := each.request.takes_out) is not None}
+        return frozenset(asked) | (self.view.out if self.view else frozenset())
+
     @property
     def primary_report(self) -> KeeperReport | None:
         """The live report of the keeper that the view names, if any."""

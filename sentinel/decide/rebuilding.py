@@ -35,7 +35,7 @@ def next_rebuild(observed: Observed, view: ClusterView) -> Decision:
         return Decision(None, reasons)
     lives = {member.uid: member.incarnation for member in starved}
     members = tuple(
-        member.changed(rebuild=member.incarnation) if member.uid in lives else member
+        member.changed(rebuild=member.incarnation, clone_from=None) if member.uid in lives else member
         for member in view.members
     )
     names = ", ".join(lives)

@@ -19,18 +19,31 @@ from common.model.requests import (
     AnyOperation,
     Asked,
     Continue,
+    Fence,
     Pause,
+    Reinit,
+    Reload,
+    Remove,
     Request,
     RequestUpdate,
+    Restart,
     Resume,
+    Unfence,
     in_order,
     update,
 )
 from common.model.view import ClusterView
 from sentinel.decide.observed import Decision, Observed
 from sentinel.decide.operations.answers import Plan, ended
+from sentinel.decide.operations.fence import fence, plan_fence, plan_unfence, unfence
+from sentinel.decide.operations.fence import said as said_of_fences
 from sentinel.decide.operations.go_on import go_on, plan_continue
-from sentinel.decide.operations.pause import pause, plan_pause, plan_resume, resume, said
+from sentinel.decide.operations.pause import pause, plan_pause, plan_resume, resume
+from sentinel.decide.operations.pause import said as said_of_pause
+from sentinel.decide.operations.reinit import plan_reinit, reinit
+from sentinel.decide.operations.reload import plan_reload, reload
+from sentinel.decide.operations.remove import plan_remove, remove
+from sentinel.decide.operations.restart import plan_restart, restart
 
 _REMOVED_AT_ONCE: Final = 20
 """Old requests that one transaction removes at most."""
@@ -45,28 +58,53 @@ def plan_of(observed: Observed, view: ClusterView, operation: AnyOperation) -> P
             return plan_resume(view)
         case Continue():
             return plan_continue(observed, view)
+        case Fence():
+            return plan_fence(observed, view, operation)
+        case Unfence():
+            return plan_unfence(view, operation)
+        case Reinit():
+            return plan_reinit(observed, view, operation)
+        case Remove():
+            return plan_remove(observed, view, operation)
+        case Reload():
+            return plan_reload(observed, view)
+        case Restart():
+            return plan_restart(observed, view, operation)
         case _:
             assert_never(operation)
 
 
 def _step(observed: Observed, view: ClusterView, asked: Asked) -> Decision:
     """The next step of a request that has begun, or begins by it."""
-    match asked.request.operation:
+    operation = asked.request.operation
+    match operation:
         case Pause():
             return pause(observed, view, asked)
         case Resume():
             return resume(observed, view, asked)
         case Continue():
             return go_on(observed, view, asked)
-        case never:
-            assert_never(never)
+        case Fence():
+            return fence(observed, view, asked, operation)
+        case Unfence():
+            return unfence(observed, view, asked, operation)
+        case Reinit():
+            return reinit(observed, view, asked, operation)
+        case Remove():
+            return remove(observed, view, asked, operation)
+        case Reload():
+            return reload(observed, view, asked)
+        case Restart():
+            return restart(observed, view, asked, operation)
+        case _:
+            assert_never(operation)
 
 
 def next_request(observed: Observed, view: ClusterView) -> Decision:
     """The first step that a request can take now, and what is to be said of all of them."""
     open_ones = in_order(observed.requests)
     busy = next((each for each in open_ones if _is_busy(each.request)), None)
-    reasons = list(said(view))
+    reasons = [*said_of_pause(view), *said_of_fences(view)]
     first: Decision | None = None
     for asked in open_ones:
         waits = _why_wait(observed, asked.request, busy)

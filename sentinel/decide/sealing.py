@@ -53,6 +53,7 @@ def live_members(observed: Observed) -> frozenset[SyncMember]:
         and report.system_identifier == view.system_identifier
         and report.state not in {"no_data", "cloning", "rewinding", "initializing", "failed"}
         and view.member(report.uid)
+        and report.uid not in view.out
     )
 
 
@@ -94,6 +95,7 @@ def _old_primary_lives(observed: Observed, view: ClusterView, old: Primary) -> b
         report is not None
         and report.incarnation == old.incarnation
         and report.system_identifier == view.system_identifier
+        and old.uid not in view.out
     )
 
 
@@ -115,5 +117,6 @@ def too_few_live(observed: Observed, view: ClusterView) -> Reason:
         severity="critical",
         text="nothing is promoted: too few members that may hold the last acknowledged commits have a live "
         f"report; missing: {names}{f', or the old primary {old.uid}' if old else ''}",
-        fix="start the keepers of the missing members, or of the old primary, on their data",
+        fix="start the keepers of the missing members, or of the old primary, on their data"
+        + (f"; {', '.join(sorted(view.out))} would count after pgha unfence" if view.out else ""),
     )

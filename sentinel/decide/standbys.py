@@ -14,7 +14,9 @@ def standbys_apart(observed: Observed, view: ClusterView) -> tuple[KeeperReport,
     return tuple(
         observed.keepers[member.uid]
         for member in view.members
-        if member.uid != primary and member.uid in observed.keepers and member.uid not in streaming
+        if member.uid not in {primary, *view.out}
+        and member.uid in observed.keepers
+        and member.uid not in streaming
     )
 
 

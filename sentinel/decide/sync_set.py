@@ -39,7 +39,7 @@ def wanted_set(observed: Observed, view: ClusterView) -> tuple[frozenset[SyncMem
     nobody left it asks for nobody; as soon as somebody streams it asks again. They
     go when enough of the allowed ones stream, and at once when the mode becomes ``strict``: then commits
     wait rather than be acknowledged by members that the site's loss takes along. Nobody enters or leaves
-    for a keeper's lease alone.
+    for a keeper's lease alone. Who shall leave by an operator's word goes at once, if enough others stream.
     """
     durability, timings = observed.spec.durability, observed.spec.timings
     target = view.sync.target
@@ -52,8 +52,9 @@ def wanted_set(observed: Observed, view: ClusterView) -> tuple[frozenset[SyncMem
         if not observed.held(conditions.not_streaming(member), timings.degrade_after_s)
         and (entry := view.member(member.uid))
         and entry.incarnation == member.incarnation
+        and member.uid not in observed.leaving
     )
-    present = observed.streaming | kept
+    present = frozenset(each for each in observed.streaming if each.uid not in observed.leaving) | kept
     best = frozenset(member for member in present if member.uid in allowed)
     if len(best & observed.streaming) >= durability.acks:
         return best, durability.acks

@@ -290,14 +290,28 @@ class Cluster:
             capture_output=True,
             timeout=STEP_LIMIT_S,
             check=False,
-            env={
-                **os.environ,
-                "PGHA_CLUSTER": CLUSTER,
-                "PGHA_ETCD_ENDPOINTS": ",".join(self.demo.layout.endpoints),
-            },
+            env=self.environment,
         )
         assert done.stdout, done.stderr.decode()
         return done.returncode, json.loads(done.stdout)
+
+    async def pgha(self, *arguments: str) -> tuple[int, str]:
+        """What a command of ``pgha`` ends with, and all that it writes, while everything else goes on."""
+        command = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "pgha", *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self.environment,
+        )  # fmt: skip
+        said, _ = await command.communicate()
+        return await command.wait(), said.decode()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """With it ``pgha`` is about this cluster."""
+        endpoints = ",".join(self.demo.layout.endpoints)
+        return {**os.environ, "PGHA_CLUSTER": CLUSTER, "PGHA_ETCD_ENDPOINTS": endpoints}
 
     async def end(self) -> None:
         await self.demo.end(keep=False)

@@ -28,6 +28,7 @@ class FakePostgres:
 
     answers: list[tuple[str, ...] | Exception] = field(default_factory=list)
     configured: list[PostgresSpec] = field(default_factory=list)
+    reloads: int = 0
 
     async def configure(self, spec: PostgresSpec) -> tuple[str, ...]:
         self.configured.append(spec)
@@ -35,6 +36,9 @@ class FakePostgres:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    async def reload(self) -> None:
+        self.reloads += 1
 
     async def oldest_wal(self) -> Lsn:
         return Lsn(1 << 24)
@@ -59,13 +63,14 @@ class Bench:
     def __init__(self) -> None:
         self.postgres = FakePostgres()
         self.local: Local = primary_local()
+        self.asked: dict[str, Any] = {}
         self.spec = ClusterSpec.from_plain({"postgres": {"parameters": {"work_mem": "7MB"}}})
         self.upkeep = Upkeep(
             cast("Postgres", self.postgres), self.local, cast("Actions", FakeActions()), ManualClock()
         )
 
     async def turn(self) -> None:
-        await self.upkeep.primary(view(), self.spec, settled=True)
+        await self.upkeep.primary(view(**self.asked), self.spec, settled=True)
         await asyncio.sleep(0)
 
     @property
@@ -130,5 +135,22 @@ def test_parameters_that_wait_for_a_restart_are_named() -> None:
 
         assert there.reasons == {"parameters": "restart_pending"}
         assert "max_connections" in there.local.reasons["parameters"].text
+
+    run(story())
+
+
+def test_each_reload_that_was_asked_for_is_made_once() -> None:
+    """And reported, so that whoever asked sees the end of it."""
+
+    async def story() -> None:
+        there = Bench()
+        counts = []
+        for asked in ("", "r-1", "r-1", "r-2"):
+            there.asked = {"reload": asked}
+            await there.turn()
+            counts.append(there.postgres.reloads)
+
+        assert counts == [0, 1, 1, 2]
+        assert there.local.reloaded == "r-2"
 
     run(story())
