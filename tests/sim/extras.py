@@ -34,6 +34,9 @@ WEIGHTS: Final = {
     "cut_proxies": 1.0,
     "doubled_requests": 1.0,
     "crash_site_and_leader": 1.0,
+    "fence_member": 1.0,
+    "reinit_member": 1.0,
+    "restart_member": 1.0,
 }
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Undo = Callable[[], None]
 
 
-def _keeper_host(world: World, whom: str, chance: Random) -> str:
+def keeper_host(world: World, whom: str, chance: Random) -> str:
     return whom if whom in world.keeper_hosts else chance.choice(world.keeper_hosts)
 
 
@@ -56,7 +56,7 @@ def pause(world: World, whom: str, _: Random) -> Undo:
 
 def pause_host(world: World, whom: str, chance: Random) -> Undo:
     """A virtual machine that stands still."""
-    whom = _keeper_host(world, whom, chance)
+    whom = keeper_host(world, whom, chance)
     unit, host = _unit(world, whom), world.fleet.hosts[whom]
     process, deadman = unit.process, world.keepers[whom].deadman.process
     world.stood_still[whom] = None
@@ -75,7 +75,7 @@ def pause_host(world: World, whom: str, chance: Random) -> Undo:
 
 
 def kill_deadman(world: World, whom: str, chance: Random) -> None:
-    deadman = world.keepers[_keeper_host(world, whom, chance)].deadman.process
+    deadman = world.keepers[keeper_host(world, whom, chance)].deadman.process
     if deadman is not None:
         deadman.kill()
 
@@ -119,33 +119,33 @@ def jump_clock(world: World, whom: str, chance: Random) -> None:
 
 
 def kill_postgres(world: World, whom: str, chance: Random) -> None:
-    world.fleet.hosts[_keeper_host(world, whom, chance)].kill()
+    world.fleet.hosts[keeper_host(world, whom, chance)].kill()
 
 
 def kill_postmaster(world: World, whom: str, chance: Random) -> None:
-    world.fleet.hosts[_keeper_host(world, whom, chance)].kill_postmaster()
+    world.fleet.hosts[keeper_host(world, whom, chance)].kill_postmaster()
 
 
 def pause_postgres(world: World, whom: str, chance: Random) -> Undo:
-    host = world.fleet.hosts[_keeper_host(world, whom, chance)]
+    host = world.fleet.hosts[keeper_host(world, whom, chance)]
     host.pause()
     return host.resume
 
 
 def fail_starts(world: World, whom: str, chance: Random) -> Undo:
-    host = world.fleet.hosts[_keeper_host(world, whom, chance)]
+    host = world.fleet.hosts[keeper_host(world, whom, chance)]
     host.start_fails = True
     return lambda: setattr(host, "start_fails", False)
 
 
 def slow_starts(world: World, whom: str, chance: Random) -> Undo:
-    host = world.fleet.hosts[_keeper_host(world, whom, chance)]
+    host = world.fleet.hosts[keeper_host(world, whom, chance)]
     host.start_takes_s = 5 * chance.random()
     return lambda: setattr(host, "start_takes_s", 0.0)
 
 
 def hang_disk(world: World, whom: str, chance: Random) -> Undo:
-    whom = _keeper_host(world, whom, chance)
+    whom = keeper_host(world, whom, chance)
     host, disk = world.fleet.hosts[whom], _unit(world, whom).disk
     host.hang_disk()
     disk.hangs = True
@@ -158,7 +158,7 @@ def hang_disk(world: World, whom: str, chance: Random) -> Undo:
 
 
 def fill_disk(world: World, whom: str, chance: Random) -> Undo:
-    whom = _keeper_host(world, whom, chance)
+    whom = keeper_host(world, whom, chance)
     host, disk = world.fleet.hosts[whom], _unit(world, whom).disk
     host.disk_full = True
     disk.errno = errno.ENOSPC if chance.random() < 0.5 else 0
@@ -176,7 +176,7 @@ def wipe(world: World, whom: str, chance: Random) -> None:
     Under ``k = 0`` the others may be behind the floor, or, with a store that was restored, nobody knows where
     it ended: then nobody may ever be promoted without an operator who takes any loss.
     """
-    whom = _keeper_host(world, whom, chance)
+    whom = keeper_host(world, whom, chance)
     host = world.fleet.hosts[whom]
     others = [
         other.data

@@ -7,9 +7,10 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from common.model.requests import Continue, Pause, Resume
+from common.model.requests import Continue, Fence, Pause, Reinit, Reload, Restart, Resume, Unfence
 from common.model.spec import ClusterSpec, FenceSpec
 from tests.sim.fences import AGENT
+from tests.sim.host_faults import keeper_host
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -89,3 +90,29 @@ def pause_cluster(world: World, _: str, __: Random) -> Undo:
         world.operators.ask(Resume())
 
     return undo
+
+
+def fence_member(world: World, whom: str, chance: Random) -> Undo:
+    """Somebody keeps one member's PostgreSQL down for a while: a standby, or the primary."""
+    uid = keeper_host(world, whom, chance)
+    world.operators.ask(Fence(uid=uid))
+
+    def undo() -> None:
+        world.operators.ask(Unfence(uid=uid))
+
+    return undo
+
+
+def reinit_member(world: World, whom: str, chance: Random) -> None:
+    """Somebody has a standby cloned anew, from the primary or from another standby."""
+    uid = keeper_host(world, whom, chance)
+    others = sorted(set(world.keepers) - {uid})
+    source = chance.choice(others) if others and chance.random() < 0.5 else None
+    world.operators.ask(Reinit(uid=uid, source=source))
+
+
+def restart_member(world: World, whom: str, chance: Random) -> None:
+    """Somebody restarts one member, or several; and has all read their files once more."""
+    uids = {keeper_host(world, whom, chance), keeper_host(world, "any", chance)}
+    world.operators.ask(Restart(uids=tuple(sorted(uids))))
+    world.operators.ask(Reload())

@@ -2,7 +2,7 @@
 
 During the faults they act when the scenario says so. Once all is healed somebody is on call, who reads
 ``pgha status`` and does what it asks for: a store that was restored, failovers that were stopped because they
-came one after the other, and a pause end by nobody else.
+came one after the other, a pause, and a member that is kept down end by nobody else.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from common.errors import PeerUnavailable, PghaError, UnsafeOperation
 from common.model.identity import Acceptance
 from common.model.reasons import SUSPENDED, ReasonsDocument
 from common.model.reports import KeeperReport
-from common.model.requests import AnyOperation, Continue, Resume
+from common.model.requests import AnyOperation, Continue, Resume, Unfence
 from common.model.spec import ClusterSpec
 from common.store.port import Put
 from common.store.requests import RequestStore
@@ -187,12 +187,14 @@ class Operators:
             self._called = self.set_spec(_may_lose_more)
         elif self._world.view is not None and self._world.view.paused is not None:
             self._called = self.ask(Resume())
+        elif self._world.view is not None and self._world.view.out:
+            self._called = self.ask(Unfence(uid=min(self._world.view.out)))
 
     @property
     def is_called(self) -> bool:
         """Whether the cluster waits for an operator, by what ``pgha status`` shows."""
         view = self._world.view
-        is_paused = view is not None and view.paused is not None
+        is_paused = view is not None and (view.paused is not None or bool(view.out))
         said = self._codes() & {SUSPENDED, "failovers_stopped"}
         return bool(is_paused or said or self._world.restores.suspended())
 

@@ -98,10 +98,36 @@ def test_what_dies_while_the_cluster_is_paused_is_replaced_once_the_pause_ends()
     assert any("pgha pause: done" in line for line in said)
 
 
+@pytest.mark.parametrize("whom", ["primary", "standby"])
+def test_who_is_kept_down_is_stopped_and_comes_back(whom: str) -> None:
+    """From a primary a failover begins; somebody ends the fence, or who is on call."""
+    fenced = fault("fence_member", 3.0, whom=whom, lasts_s=6.0)
+    result, said = story(fenced)
+    left, _ = story(replace(fenced, lasts_s=60.0), fault("kill_postgres", 6.0, whom="primary"))
+
+    assert_good(result)
+    assert_good(left)
+    assert result.terms == (1 if whom == "primary" else 0)
+    assert any("pgha fence: done" in line for line in said)
+    assert any("pgha unfence: done" in line for line in said)
+
+
+@pytest.mark.parametrize("kind", ["reinit_member", "restart_member"])
+@pytest.mark.parametrize("chance", range(3))
+def test_a_standby_begins_anew_while_leaders_die(kind: str, chance: int) -> None:
+    """Whoever leads goes on where the one before has stopped."""
+    deaths = [fault("kill", 3.0 + at, whom="leader") for at in (0.3, 0.6, 2.0)]
+    result, said = story(fault(kind, 3.0, whom="standby", chance=chance), *deaths)
+
+    assert_good(result)
+    assert any(line.startswith(f"pgha {kind.removesuffix('_member')}: ") for line in said)
+
+
 def test_seeds_draw_what_operators_do_and_most_have_none_of_it() -> None:
     """Each kind comes, in some seeds."""
     kinds = [{each.kind for each in draw(seed).faults} for seed in range(200)]
     wanted = {"restore_store", "resume", "continue_failover", "pause_cluster"}
+    wanted |= {"fence_member", "reinit_member", "restart_member"}
 
     assert wanted <= set.union(*kinds)
     assert sum(bool(wanted & each) for each in kinds) < 120
