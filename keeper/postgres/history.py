@@ -74,7 +74,7 @@ def remove_empty_above(data: Path, greatest_in_use: int) -> tuple[int, ...]:
 
 
 def reserve_below(data: Path, current: int, wanted: int, owner: Owner, *, archiving: bool) -> None:
-    """Make ``wanted`` the first free number after ``current``.
+    """Make ``wanted`` the first free number after ``current``, and have a file for each one below.
 
     With archiving on each empty file is archived too, or a restore to ``latest`` stops at the gap.
     No fsync: they count for the promotion that follows, which fsyncs the directory itself.
@@ -87,6 +87,7 @@ def reserve_below(data: Path, current: int, wanted: int, owner: Owner, *, archiv
             + (f"{target} exists" if wanted > current else "timelines only grow")
         )
     _remove(data, [wanted] if target.exists() else [])
+    _complete_below(data, current, owner)
     for timeline in range(current + 1, wanted):
         path = history_file(data, timeline)
         if path.exists():
@@ -96,13 +97,31 @@ def reserve_below(data: Path, current: int, wanted: int, owner: Owner, *, archiv
             _appear(data / "pg_wal" / "archive_status" / f"{path.name}.ready", owner)
 
 
-def _appear(path: Path, owner: Owner) -> None:
-    """Create an empty file that is its owner's from its first moment.
+def _complete_below(data: Path, current: int, owner: Owner) -> None:
+    """Have the history files that a clone lacks: it is given that of its source's timeline alone.
+
+    A standby asks its primary for each number between its own timeline and the primary's that it has no
+    file of, and cannot follow where one is missing (``WalRcvFetchTimeLineHistoryFiles`` in walreceiver.c).
+    What lies on the way to the current timeline is said by its own file; other numbers are empty as those
+    that are reserved. None is archived: that was the business of whoever made it.
+    """
+    own = history_file(data, current)
+    lines = own.read_text().splitlines(keepends=True) if own.exists() else []
+    starts = {steps[0].timeline: at for at, line in enumerate(lines) if (steps := parse_history(line))}
+    for timeline in range(2, current):
+        path = history_file(data, timeline)
+        if not path.exists():
+            _appear(path, owner, "".join(lines[: starts.get(timeline, 0)]))
+
+
+def _appear(path: Path, owner: Owner, content: str = "") -> None:
+    """Create a file, as a rule an empty one, that is its owner's from its first moment.
 
     A server in recovery looks for these files at any time, and one that it may not open ends it.
     """
     temporary = path.with_name("pgha.new")
     temporary.touch(mode=0o600)
+    temporary.write_text(content)
     give(temporary, owner)
     temporary.rename(path)
 

@@ -116,6 +116,10 @@ async def _reserve_below(link: Link, current: int, wanted: int) -> None:
         raise InvariantViolated(f"timeline {wanted} cannot be the next after {current}")
     await link.host.write_to_disk()
     files.pop(wanted, None)
+    own = files.get(current, ())
+    before = {switch.timeline: own[:at] for at, switch in enumerate(own)}
+    for timeline in range(2, current):
+        files.setdefault(timeline, before.get(timeline, ()))
     for timeline in range(current + 1, wanted):
         files.setdefault(timeline, ())
 

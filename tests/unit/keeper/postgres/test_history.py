@@ -71,6 +71,18 @@ def test_the_numbers_between_are_reserved_and_the_wanted_one_is_free(data: Path)
     assert list((data / "pg_wal" / "archive_status").iterdir()) == []
 
 
+def test_a_clone_has_every_lower_file_once_it_is_promoted(data: Path) -> None:
+    """It came with that of its source's timeline alone; a standby may ask for any of the others."""
+    real(data, 5, (1, AT), (3, AT + 8))
+    reserve_below(data, 5, 7, ME, archiving=True)
+
+    assert numbers(data) == {2, 3, 4, 5, 6}
+    assert histories(data) == {3: (Switch(1, AT),), 5: (Switch(1, AT), Switch(3, Lsn(AT + 8)))}
+    assert [path.name for path in (data / "pg_wal" / "archive_status").iterdir()] == [
+        "00000006.history.ready"
+    ]
+
+
 def test_reserved_numbers_are_given_to_the_archiver(data: Path) -> None:
     """Only those that were made here."""
     real(data, 2, (1, AT))
