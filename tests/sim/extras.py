@@ -11,7 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from common.model.spec import Timings
+from common.model.spec import Durability, Timings
 from tests.sim.fault import Fault
 
 SHARE: Final = 0.4
@@ -60,6 +60,14 @@ def other_timings(seed: int, timings: Timings) -> Timings:
         return timings
     hang_timeout_s, calm_after_s = chance.choice((1.0, 2.0, 5.0)), chance.choice((5.0, 20.0, 600.0))
     return timings.model_copy(update={"hang_timeout_s": hang_timeout_s, "calm_after_s": calm_after_s})
+
+
+def other_durability(seed: int, wanted: Durability) -> Durability:
+    """Half of the operators would not lose much where nobody acknowledges."""
+    chance = Random(f"{seed}/other durability")
+    if chance.random() < 0.5:
+        return wanted
+    return wanted.model_copy(update={"max_lag_on_failover": chance.choice((0, 1 << 10, 4 << 10, 16 << 10))})
 
 
 def _fault(chance: Random, weights: dict[str, float], until_s: float) -> Fault:

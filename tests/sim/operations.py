@@ -55,7 +55,7 @@ def change_members(world: World, _: str, chance: Random) -> None:
 
 def change_limits(world: World, _: str, chance: Random) -> None:
     """Somebody sets what a failover may lose, and how long a primary may hang."""
-    lag = chance.choice((0, 500, 5_000, 1 << 20))
+    lag = chance.choice((0, 1 << 10, 8 << 10, 1 << 20))
     timings = {
         "hang_timeout_s": chance.choice((1.0, 2.0, 5.0)),
         "calm_after_s": chance.choice((3.0, 10.0, 600.0)),

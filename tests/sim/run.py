@@ -14,6 +14,7 @@ import structlog
 from tests.sim.faults import Faults
 from tests.sim.invariants import Violation
 from tests.sim.loop import Livelock, SimLoop, Stalled, simulate
+from tests.sim.losses import Losses
 from tests.sim.process import PROCESS
 from tests.sim.promotions import Promotions
 from tests.sim.scenario import SHARE_OF_FAULTS, Scenario
@@ -95,11 +96,13 @@ class _Run:
         self._well_after_s = -1.0
         self._world: World
         self._faults: Faults
+        self._losses: Losses
 
     async def whole(self) -> Result:
         self._world = World(self._scenario, self._loop, self._tell)
         self._faults = Faults(self._world)
         Promotions(self._world)
+        self._losses = Losses(self._world)
         story = asyncio.create_task(self._story())
         over = self._world.over
         try:
@@ -182,6 +185,7 @@ class _Run:
                 "I8", f"{world.invariants.terms_begun} failovers, but only {self._world.causes} causes"
             )
         world.invariants.at_end()
+        self._losses.at_end()
 
     async def _until(self, holds: Callable[[], bool], limit_s: float) -> bool:
         limit = self._loop.time() + limit_s

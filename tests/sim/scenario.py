@@ -7,7 +7,7 @@ from random import Random
 from typing import Final
 
 from common.model.spec import ClusterSpec, Durability, Timings
-from tests.sim.extras import extras, other_timings
+from tests.sim.extras import extras, other_durability, other_timings
 from tests.sim.fault import Fault
 from tests.sim.storms import FEW, storms
 
@@ -147,7 +147,7 @@ def draw(seed: int, seconds: float = 60.0) -> Scenario:
     return Scenario(
         seed=seed,
         keepers=keepers,
-        durability=draw_durability(chance, keepers),
+        durability=other_durability(seed, draw_durability(chance, keepers)),
         timings=other_timings(seed, draw_timings(chance)),
         faults=tuple(sorted(faults, key=lambda fault: fault.at_s)),
         seconds=max(seconds, _until_all_have_ended_s(faults)),

@@ -59,6 +59,8 @@ class World:
         self.cuts: Counter[tuple[str, str, str]] = Counter()
         self.proxy_timeout_s = scenario.timings.proxy_timeout_s
         self.wants = scenario.durability.mode
+        self.max_lag_bytes = scenario.durability.max_lag_on_failover
+        self.longest_lease_s = scenario.timings.lease_ttl_s
         self.network = Network(self.stream("network"))
         self._add_hosts()
         self.internet = WorldInternet(loop, self.network)
@@ -154,7 +156,9 @@ class World:
         self.invariants.postgres_event(event, host, directory)  # type: ignore[arg-type]
 
     def note_spec(self, spec: ClusterSpec) -> None:
-        """The operator wants something else: what clients may see is bounded by the laxest spec so far."""
+        """The operator wants something else: what may be is bounded by the laxest spec so far."""
+        self.max_lag_bytes = max(self.max_lag_bytes, spec.durability.max_lag_on_failover)
+        self.longest_lease_s = max(self.longest_lease_s, spec.timings.lease_ttl_s)
         self.proxy_timeout_s = max(self.proxy_timeout_s, spec.timings.proxy_timeout_s)
         self.wants = spec.durability.mode
 
