@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Final
 
 PRODUCT: Final = ("common", "keeper", "proxy", "sentinel")
@@ -59,8 +60,11 @@ def function(original: Any, replacement: Any, *, within: str = "") -> Iterator[N
 
 
 @contextlib.contextmanager
-def attribute(owner: type, name: str, replacement: Any) -> Iterator[None]:
-    """Put a method or property in the place of another one; raises NothingToReplace when there is none."""
+def attribute(owner: type | ModuleType, name: str, replacement: Any) -> Iterator[None]:
+    """Put a method, property or a module's function in the place of another one.
+
+    Raises NothingToReplace when there is none.
+    """
     if name not in vars(owner):
         raise NothingToReplace(f"{owner.__name__} has no {name} of its own")
     before = vars(owner)[name]

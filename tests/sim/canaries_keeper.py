@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, Final
 
 from common.errors import PostgresUnavailable, UnsafeOperation
@@ -12,12 +13,12 @@ from common.model.view import ClusterView, Primary
 from common.store.session import Session
 from keeper import actions, contact, duties, plan, steps
 from keeper.actions import Actions
-from keeper.postgres.port import FinalPosition, PromotionOrder, SyncSetting
+from keeper.postgres.port import PromotionOrder, SyncSetting
 from keeper.postmaster import PAUSE_S, PostmasterWatch
 from keeper.service import KeeperService
 from keeper.state import KeeperState
 from tests.sim.canaries import SETS, Canary, attribute, function
-from tests.sim.postgres.port import SimPostgres
+from tests.sim.postgres import standby
 
 # Sealing.
 
@@ -43,17 +44,8 @@ async def _seal_with_early_position(self: Actions, view: ClusterView) -> None:
         self._local.seal = seal.changed(lsn=seen.lsn)
 
 
-async def _seal_while_receiving(self: SimPostgres, _: float) -> FinalPosition:
-    """Let go of the upstream, and do not wait until the WAL receiver has ended."""
-    link = self._link
-    await link.write_source(None)
-    link.running.reload()
-    server = await link.ask()
-    if not server.in_recovery:
-        raise PostgresUnavailable("PostgreSQL is not in recovery: a primary cannot seal")
-    directory = server.directory
-    history = directory.history(server.timeline)
-    return FinalPosition(directory.system_identifier, server.timeline, history, server.replayed)
+async def _while_receiving(*_: object) -> None:
+    """A WAL receiver has been told to end, and that is enough."""
 
 
 # What the plan goes by.
@@ -131,7 +123,7 @@ async def _attest_by_last_look(self: contact.Contact) -> contact.Proof:
     return contact.Proof(view.term, life.incarnation, self._clock.monotonic())
 
 
-def _method(owner: type, name: str, replacement: Any) -> Any:
+def _method(owner: type | ModuleType, name: str, replacement: Any) -> Any:
     return lambda: attribute(owner, name, replacement)
 
 
@@ -157,8 +149,8 @@ CANARIES: Final = (
     Canary(
         "seal_while_receiving",
         "a seal is reported before the WAL receiver has ended",
-        SETS,
-        _method(SimPostgres, "seal", _seal_while_receiving),
+        SETS | {"I7"},
+        _method(standby, "receivers_end", _while_receiving),
     ),
     Canary(
         "relax_postgres_before_store",

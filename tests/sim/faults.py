@@ -28,6 +28,7 @@ class Faults:
         self._world = world
         self._waiting: list[Fault] = []
         self._undo: dict[Fault, Undo] = {}
+        self._until: list[Fault] = []
         self._is_over = False
         self._states: dict[str, str] = {}
         world.views.on_view.append(self._view_written)
@@ -59,7 +60,7 @@ class Faults:
             self._entered("pending")
 
     def _report_written(self, uid: str, raw: bytes) -> None:
-        if not self._waiting:
+        if not self._waiting and not self._until:
             return
         try:
             state = KeeperReport.from_bytes(raw).state
@@ -74,6 +75,10 @@ class Faults:
         self._waiting[:] = [fault for fault in self._waiting if fault.phase != phase]
         for fault in ready:
             self._world.loop.world_after(fault.after_s, self._begin, fault)
+        ending = [fault for fault in self._until if fault.until == phase]
+        self._until = [fault for fault in self._until if fault.until != phase]
+        for fault in ending:
+            self._world.loop.world_after(fault.lasts_s, self._end, fault)
 
     def _begin(self, fault: Fault) -> None:
         if self._is_over:
@@ -81,12 +86,15 @@ class Faults:
         chance = Random(fault.chance)
         whom = self._resolve(fault.whom, chance)
         begin = next(getattr(module, fault.kind) for module in KINDS if hasattr(module, fault.kind))
-        self._world.say(f"FAULT {fault.kind} of {whom} ({fault.whom}) for {fault.lasts_s:.2f} s begins")
+        self._world.say(f"FAULT {fault.kind} of {whom} ({fault.whom}) begins")
         self._world.causes += 1
         undo = begin(self._world, whom, chance)
         if undo is not None:
             self._undo[fault] = undo
-            self._world.loop.world_after(fault.lasts_s, self._end, fault)
+            if fault.until:
+                self._until.append(fault)
+            else:
+                self._world.loop.world_after(fault.lasts_s, self._end, fault)
 
     def _end(self, fault: Fault) -> None:
         undo = self._undo.pop(fault, None)
@@ -95,7 +103,10 @@ class Faults:
             undo()
 
     def _resolve(self, role: str, chance: Random) -> str:
-        """The host that a role stands for now; ``any`` and roles that nobody has are by chance."""
+        """The host that a role stands for now; ``any`` and roles that nobody has are by chance.
+
+        ``sync 1`` and ``sync 2`` are two different members of the sync set, where it has two.
+        """
         world, view = self._world, self._world.view
         named = (view.primary or view.old_primary) if view else None
         if role == "leader":
@@ -103,7 +114,12 @@ class Faults:
             return leading[0] if leading else chance.choice(world.sentinel_hosts)
         if role in {"primary", "candidate"} and named is not None:
             return named.uid
-        if role == "standby":
+        if role.startswith("sync") and view is not None:
+            members = sorted({member.uid for member in view.sync.current.members})
+            number = int(role.removeprefix("sync ")) - 1
+            if number < len(members):
+                return members[number]
+        if role == "standby" or role.startswith("sync"):
             others = [host for host in world.keeper_hosts if named is None or host != named.uid]
             return chance.choice(others or world.keeper_hosts)
         return chance.choice((*world.keeper_hosts, *world.sentinel_hosts, *world.proxy_hosts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from common.model.spec import ClusterSpec
 from common.store.port import Put
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from tests.sim.world import World
 
 Undo = Callable[[], None]
+
+LOADS_EVERY_S: Final = 0.05
+LOADS_LEAST, LOADS_MOST = 10, 17
+"""Powers of two: bytes of what a bulk load writes at a time."""
 
 
 def keeper_host(world: World, whom: str, chance: Random) -> str:
@@ -130,6 +134,44 @@ def pause_postgres(world: World, whom: str, chance: Random) -> Undo:
     host = world.fleet.hosts[keeper_host(world, whom, chance)]
     host.pause()
     return host.resume
+
+
+def pause_replay(world: World, whom: str, chance: Random) -> Undo | None:
+    """Somebody pauses replay on a standby, for a report that takes its time; it goes on to receive."""
+    server = world.fleet.hosts[keeper_host(world, whom, chance)].server
+    if server is None or not server.in_recovery:
+        return None
+    server.life.do(server.startup.pause)
+
+    def undo() -> None:
+        if server.postmaster_alive and server.in_recovery:
+            server.life.do(server.startup.resume)
+
+    return undo
+
+
+def busy_host(world: World, whom: str, chance: Random) -> Undo:
+    """Processes wait for a processor: signals are handled late."""
+    host = world.fleet.hosts[keeper_host(world, whom, chance)]
+    host.is_busy = True
+    return lambda: setattr(host, "is_busy", False)
+
+
+def bulk_load(world: World, whom: str, chance: Random) -> Undo:
+    """A job on the server itself writes much in one transaction, and is ended before it commits."""
+    server = world.fleet.hosts[keeper_host(world, whom, chance)].server
+    writes = [True]
+    row_bytes = int(2 ** (LOADS_LEAST + (LOADS_MOST - LOADS_LEAST) * chance.random()))
+
+    def write() -> None:
+        if server is not None and writes and not server.in_recovery and not server.stopping:
+            rows = server.writer.insert("rows", size_bytes=row_bytes)
+            server.flush(rows.end, lambda: None)
+            server.life.later(LOADS_EVERY_S, write)
+
+    if server is not None:
+        server.life.do(write)
+    return writes.clear
 
 
 def fail_starts(world: World, whom: str, chance: Random) -> Undo:

@@ -51,6 +51,8 @@ class Invariants:
         self._world = world
         self._writable_from: dict[str, tuple[Server, Lsn]] = {}
         self._named: dict[str, ClusterView] = {}
+        self._reigns_from = 0
+        """The first term of the present primary, which may have been named again since, without a restart."""
         self.checks: Counter[str] = Counter()
         self.terms_begun = 0
         self.first_route_s = math.inf
@@ -74,6 +76,10 @@ class Invariants:
         responsible = view.primary or view.old_primary
         if responsible is not None:
             self._named[responsible.uid] = view
+        if view.primary is not None and (
+            before is None or view.primary != (before.primary or before.old_primary)
+        ):
+            self._reigns_from = view.term
         if before is not None and view.term > before.term:
             self.terms_begun += 1
         self._one_acknowledger()
@@ -205,7 +211,10 @@ class Invariants:
     # I4.
 
     def _sets_are_known(self) -> None:
-        """I4: a primary counts flushes only by sets that a promotion would have to satisfy."""
+        """I4: a primary counts flushes only by sets that a promotion would have to satisfy.
+
+        One that was named again counts the same members by their names of the term before, for a moment.
+        """
         view = self._world.view
         responsible = (view.primary or view.old_primary) if view else None
         if view is None or responsible is None:
@@ -216,7 +225,8 @@ class Invariants:
         if server is None or server.in_recovery or view.phase == "initializing":
             return
         self.checks["I4"] += 1
-        wanted = [setting(each, term) for each in view.sync.in_force]
+        terms = range(min(self._reigns_from, term), term + 1)
+        wanted = [setting(each, named_in) for each in view.sync.in_force for named_in in terms]
         for found in settings_in_use(server):
             if found not in wanted:
                 self._violated(

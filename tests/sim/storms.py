@@ -11,6 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
+from tests.sim import storms_wal
 from tests.sim.fault import Fault
 
 SHARE: Final = 0.5
@@ -21,6 +22,8 @@ APART_S: Final = (9.0, 14.0)
 FEW: Final = 3
 
 Storm = Callable[[Random, float], list[Fault]]
+
+_fault = Fault.drawn
 
 
 def storms(seed: int, until_s: float) -> list[Fault]:
@@ -34,19 +37,6 @@ def storms(seed: int, until_s: float) -> list[Fault]:
         found += chance.choice(KINDS)(chance, at_s)
         at_s += APART_S[0] + (APART_S[1] - APART_S[0]) * chance.random()
     return found
-
-
-def _fault(
-    chance: Random,
-    kind: str,
-    whom: str,
-    at_s: float,
-    lasts_s: float,
-    *,
-    phase: str = "",
-    after_s: float = 0.0,
-) -> Fault:
-    return Fault(kind, at_s, lasts_s, whom, chance.getrandbits(32), phase, after_s)
 
 
 def _lagging_standby(chance: Random, at_s: float) -> list[Fault]:
@@ -164,4 +154,5 @@ KINDS: Final[tuple[Storm, ...]] = (
     _back_too_soon,
     _nobody_left,
     _divided_sites,
+    *storms_wal.KINDS,
 )

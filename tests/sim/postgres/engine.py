@@ -48,10 +48,13 @@ class Engine:
         """A duration; now and then many times its mean."""
         return min(self.random.expovariate(1.0) * mean_s, 20 * mean_s)
 
-    def reaction(self) -> float:
-        """How long a process takes to handle a signal; sometimes it was just not running."""
+    def reaction(self, *, busy: bool = False) -> float:
+        """How long a process takes to handle a signal; sometimes it was just not running.
+
+        ``busy``: there are more processes that want to run than processors.
+        """
         delays = self.delays
-        stalled = self.random.random() < delays.stall_chance
+        stalled = self.random.random() < (delays.busy_stall_chance if busy else delays.stall_chance)
         return self.draw(delays.signal_s) + (self.draw(delays.stall_s) if stalled else 0.0)
 
 

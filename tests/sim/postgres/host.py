@@ -85,6 +85,7 @@ class SimHost:
         self.disk_hangs = False
         self.start_fails = False
         self.start_takes_s = 0.0
+        self.is_busy = False
         self.open_port: Callable[[Server], Port] | None = None
         self._ports: dict[str, Port] = {}
         self._silenced: tuple[int, ...] = ()
@@ -201,6 +202,10 @@ class SimHost:
 
     def when_disk_answers(self, life: Life, call: Callable[..., Any], *args: Any) -> None:
         self._for_the_disk.append((life, call, args))
+
+    def reaction(self) -> float:
+        """How long one of its processes takes to handle a signal, in seconds."""
+        return self.engine.reaction(busy=self.is_busy)
 
     async def read_disk(self) -> None:
         """Reading takes a moment too."""

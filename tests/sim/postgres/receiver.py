@@ -35,6 +35,8 @@ class Receiver:
         self.ended = False
         self.messages = 0
         self.frozen = False
+        self._told_to_end = False
+        self._has_looked = False
         self._ending = False
         self._flushing = False
         self._heard_at = self.engine.now
@@ -158,6 +160,9 @@ class Receiver:
         self.server.wal_came()
         if not self._ending:
             self._confirm(wal.flushed)
+        if self._has_looked and not self._ending:
+            self._begin_to_end()
+            return
         if wal.written > wal.flushed:
             self._flush()
         elif self._ending:
@@ -187,17 +192,30 @@ class Receiver:
             return
         self.heard()
         self._learn(files)
-        self.terminate()
+        self._ending = True
+        self.life.later(self.server.host.reaction(), self._last_flush)
 
     # Ending.
 
     def terminate(self) -> None:
-        """SIGTERM: it flushes what it has, then ends."""
-        if self._is_over:
-            return
+        """SIGTERM: once it comes to it, it flushes what it has, then ends.
+
+        Until then it works on, and what it was just flushing it still confirms: PostgreSQL looks at its
+        signals once in a turn of the main loop, and answers the primary at the end of that turn.
+        """
+        if not self._told_to_end:
+            self._told_to_end = True
+            if not self.frozen:
+                self.life.later(self.server.host.reaction(), self._look_at_signals)
+
+    def _look_at_signals(self) -> None:
+        self._has_looked = True
+        if not self._flushing and not self._is_over and not self.frozen:
+            self._begin_to_end()
+
+    def _begin_to_end(self) -> None:
         self._ending = True
-        if not self.frozen:
-            self.life.later(self.engine.reaction(), self._last_flush)
+        self._last_flush()
 
     def _last_flush(self) -> None:
         if not self._flushing:
@@ -212,6 +230,8 @@ class Receiver:
         self.frozen = False
         if self._ending:
             self._last_flush()
+        elif self._told_to_end:
+            self._begin_to_end()
         else:
             self._failed("it stood still for too long")
 

@@ -56,7 +56,7 @@ class Sender:
     def reload(self) -> None:
         """SIGHUP: handled when the process comes to it."""
         engine = self.server.engine
-        self._busy_until = max(self._busy_until, engine.now + engine.reaction())
+        self._busy_until = max(self._busy_until, engine.now + self.server.host.reaction())
         self._schedule(self._busy_until - engine.now)
 
     def kick(self) -> None:
@@ -147,7 +147,7 @@ class Sender:
     def terminate(self) -> None:
         """SIGTERM: it ends when it comes to it."""
         self.server.life.later(
-            max(self.server.engine.reaction(), self._busy_until - self.server.engine.now),
+            max(self.server.host.reaction(), self._busy_until - self.server.engine.now),
             self.end,
             "terminated",
         )

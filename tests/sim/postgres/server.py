@@ -253,7 +253,7 @@ class Server:
         if (before.sync.k > 0) != (self.running.sync.k > 0) or self.sync_rep.defined != (
             self.running.sync.k > 0
         ):
-            self.life.later(self.engine.reaction(), self._checkpointer_reloads)
+            self.life.later(self.host.reaction(), self._checkpointer_reloads)
         self.changes.notify()
 
     def _checkpointer_reloads(self) -> None:

@@ -26,11 +26,7 @@ async def seal(link: Link, timeout_s: float) -> FinalPosition:
     )
     server.startup.resume()
     await link.until(server, deadline, lambda: server.startup.source is None, "the reload is not handled")
-    while server.startup.receiver is not None:
-        _terminate(server)
-        await link.until(
-            server, deadline, lambda: server.startup.receiver is None, "a WAL receiver has not ended"
-        )
+    await receivers_end(link, server, deadline)
     await link.until(server, deadline, lambda: server.startup.has_run_dry, "replay has not come to its end")
     server = await link.ask()
     if not server.in_recovery:
@@ -38,6 +34,15 @@ async def seal(link: Link, timeout_s: float) -> FinalPosition:
     directory = server.directory
     history = directory.history(server.timeline)
     return FinalPosition(directory.system_identifier, server.timeline, history, server.replayed)
+
+
+async def receivers_end(link: Link, server: Server, deadline: Deadline) -> None:
+    """Wait until no WAL receiver is left, one that is still connecting included."""
+    while server.startup.receiver is not None:
+        _terminate(server)
+        await link.until(
+            server, deadline, lambda: server.startup.receiver is None, "a WAL receiver has not ended"
+        )
 
 
 async def _forget_source(link: Link) -> None:

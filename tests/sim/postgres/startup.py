@@ -110,7 +110,7 @@ class Startup:
     def reload(self) -> None:
         """SIGHUP."""
         self._wants_reload = True
-        self.server.life.later(self.engine.reaction(), self._handle_reload)
+        self.server.life.later(self.server.host.reaction(), self._handle_reload)
 
     def _handle_reload(self) -> None:
         if self.paused or not self._wants_reload or not self.server.in_recovery:
@@ -202,7 +202,7 @@ class Startup:
     def resume(self) -> None:
         """What pg_wal_replay_resume() does."""
         self.paused = False
-        self.server.life.later(self.engine.reaction(), self._handle_reload)
+        self.server.life.later(self.server.host.reaction(), self._handle_reload)
         self.wal_came()
 
     # Promotion, in the order of StartupXLOG.

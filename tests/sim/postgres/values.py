@@ -21,7 +21,8 @@ class Delays:
     """Means, in seconds, of what takes time; each is drawn anew from an exponential distribution.
 
     ``stall_chance``: how often a process of the server stands still, for ``stall_s``, before it handles
-    a signal. ``linger_chance``: how often a process outlives its postmaster, for ``linger_s``.
+    a signal, and ``busy_stall_chance`` on a busy host. ``linger_chance``: how often a process outlives its
+    postmaster, for ``linger_s``.
     """
 
     fsync_s: float = 0.001
@@ -29,6 +30,7 @@ class Delays:
     statement_s: float = 0.0005
     signal_s: float = 0.0005
     stall_chance: float = 0.02
+    busy_stall_chance: float = 0.5
     stall_s: float = 0.3
     linger_chance: float = 0.2
     linger_s: float = 1.0

@@ -12,7 +12,8 @@ from common.model.wal import ZERO, Lsn, Switch
 START: Final = Lsn(0x1000028)
 RECORD_BYTES: Final = 0x78
 
-Kind = Literal["commit", "message", "checkpoint", "shutdown", "end_of_recovery"]
+Kind = Literal["commit", "message", "rows", "checkpoint", "shutdown", "end_of_recovery"]
+"""``rows``: what a transaction has written that has not committed, and never will."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,9 +26,10 @@ class Writer:
         self._flush_for: list[tuple[Lsn, Callable[[], None]]] = []
         self._flushing = False
 
-    def insert(self, kind: Kind, commit: int | None = None) -> Record:
-        size = self._engine.sizes.commit_bytes if kind == "commit" else RECORD_BYTES
-        return self._server.directory.wal.write(self._server.timeline, kind, size, commit)
+    def insert(self, kind: Kind, commit: int | None = None, *, size_bytes: int = 0) -> Record:
+        """Insert a record, of ``size_bytes`` or of what is usual for its kind."""
+        usual = self._engine.sizes.commit_bytes if kind == "commit" else RECORD_BYTES
+        return self._server.directory.wal.write(self._server.timeline, kind, size_bytes or usual, commit)
 
     def flush(self, position: Lsn, then: Callable[[], None]) -> None:
         """Call ``then`` when WAL is flushed up to a position."""

@@ -15,7 +15,7 @@ from tests.sim.fault import Fault
 from tests.sim.run import run
 from tests.sim.scenario import Scenario
 
-PORT = "tests.sim.postgres.port"
+PORT = "tests.sim.postgres.standby"
 """The collaborator of the product in which some bugs are planted."""
 
 CANARIES = tuple(all_canaries().values())
