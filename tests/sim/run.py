@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 import structlog
 
+from tests.sim.attestations import Attestations
 from tests.sim.faults import Faults
 from tests.sim.invariants import Violation
 from tests.sim.loop import Livelock, SimLoop, Stalled, simulate
@@ -103,6 +104,7 @@ class _Run:
         self._faults = Faults(self._world)
         Promotions(self._world)
         self._losses = Losses(self._world)
+        Attestations(self._world)
         story = asyncio.create_task(self._story())
         over = self._world.over
         try:

@@ -294,7 +294,9 @@ class NetworkAttestor:
         async def answer() -> Attestation:
             if unit.keeper is None:
                 raise ConnectionRefusedError("the keeper has just started")
-            return await unit.keeper.service.attestation(nonce)
+            found = await unit.keeper.service.attestation(nonce)
+            self._world.on_attested(found)
+            return found
 
         try:
             return await self._world.network.call(self._host, unit.process, API, answer, timeout_s=timeout_s)

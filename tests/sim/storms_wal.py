@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
+from typing import Final
 
 from tests.sim.fault import Fault
 
+Storm = Callable[[Random, float], list[Fault]]
+
 _fault = Fault.drawn
 
-TWO_OF_THE_SET = ("sync 1", "sync 2")
+TWO_OF_THE_SET: Final = ("sync 1", "sync 2")
 
 
 def lagging_replay(chance: Random, at_s: float) -> list[Fault]:
@@ -54,4 +58,4 @@ def tail_of_a_load(chance: Random, at_s: float) -> list[Fault]:
     ]
 
 
-KINDS = (lagging_replay, back_at_the_seal, tail_of_a_load)
+KINDS: Final[tuple[Storm, ...]] = (lagging_replay, back_at_the_seal, back_at_the_seal, tail_of_a_load)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
+from common.model.attestation import Attestation
 from common.model.spec import ClusterSpec
 from common.model.view import ClusterView
 from common.store.port import Put
@@ -55,6 +56,7 @@ class World:
         """Data directories that are gone, by uid and life: their servers write on without a name."""
         self.stood_still: dict[str, None] = {}
         """Hosts that stood still as a whole: against that a lease alone protects nothing."""
+        self.on_attested: Callable[[Attestation], None] = lambda _: None
         self.ledger = Ledger()
         self.cuts: Counter[tuple[str, str, str]] = Counter()
         self.proxy_timeout_s = scenario.timings.proxy_timeout_s

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from random import Random
 from typing import Any
 
 import pytest
 
 from common.model.spec import Durability, Timings
 from sentinel.decide import core
+from tests.sim import storms_wal
 from tests.sim.canaries import PRODUCT, Canary, NothingToReplace, all_canaries, attribute, function
 from tests.sim.canaries_hunt import recorded
 from tests.sim.fault import Fault
@@ -100,3 +102,29 @@ def test_a_dropped_floor_is_seen_where_a_standby_lags() -> None:
 
     assert [violation.invariant for violation in planted.violations] == ["I3"]
     assert run(story, safety_only=True).is_good
+
+
+def story_of(storm: storms_wal.Storm, seed: int, keepers: tuple[int, int], seconds: float) -> Scenario:
+    return Scenario(seed, keepers, Durability(), Timings(), tuple(storm(Random(seed), 3.0)), seconds)
+
+
+STORIES = {
+    "position_not_final": story_of(storms_wal.lagging_replay, 2, (3, 0), 16.0),
+    "seal_while_receiving": story_of(storms_wal.back_at_the_seal, 7, (3, 2), 16.0),
+    "choose_by_lsn": story_of(storms_wal.tail_of_a_load, 2, (2, 2), 24.0),
+    "attest_by_old_heartbeat": Scenario(
+        1, (2, 2), Durability(), Timings(), (Fault("split_sites", 3.0, 9.0, "any", 1),), 16.0
+    ),
+}
+"""For each bug one story that shows it."""
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_canary_is_seen_in_its_story(name: str) -> None:
+    """Without it the very same story goes well."""
+    canary = all_canaries()[name]
+    planted = run(STORIES[name], canary=canary.plant, safety_only=True)
+
+    assert {violation.invariant for violation in planted.violations[:1]} <= canary.breaks
+    assert planted.violations
+    assert run(STORIES[name], safety_only=True).is_good

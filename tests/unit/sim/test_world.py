@@ -77,6 +77,28 @@ def test_the_same_seed_gives_the_same_run() -> None:
     assert first.digest != other.digest
 
 
+def test_a_fault_may_last_until_a_phase() -> None:
+    """The primary is back in the instant in which its term is given up."""
+    told: list[tuple[float, str]] = []
+    back = Fault("cut_host", 2.0, 0.25, "primary", 1, until="sealing")
+    assert_good(run(scenario(back, seconds=20.0), tell=lambda at_s, text: told.append((at_s, text))))
+
+    sealing = next(at_s for at_s, text in told if "info sealing generation" in text)
+    ends = next(at_s for at_s, text in told if text.startswith("FAULT cut_host (primary) ends"))
+    assert sealing + 0.24 <= ends <= sealing + 0.27
+
+
+def test_two_members_of_the_sync_set_are_two() -> None:
+    """So that a story can tell them apart; both stand in the primary's other site."""
+    told: list[str] = []
+    each = (fault("busy_host", whom="sync 1"), fault("busy_host", whom="sync 2"))
+    assert_good(run(scenario(*each, seconds=10.0), tell=lambda _, text: told.append(text)))
+
+    begun = [text.split()[3] for text in told if text.startswith("FAULT busy_host of")]
+    assert len(set(begun)) == 2
+    assert len({host.partition("-")[0] for host in begun}) == 1
+
+
 @pytest.mark.parametrize("seed", recorded_seeds())
 def test_what_once_went_wrong_goes_well(seed: int) -> None:
     """The seeds of every bug that was found."""
