@@ -103,6 +103,7 @@ class SentinelService:
         self._led = False
         self._said: ReasonsDocument | None = None
         self._last_written = 0
+        self._refused: tuple[int, int] | None = None
         self._quiet_since = float("-inf")
 
     def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
@@ -128,6 +129,7 @@ class SentinelService:
                     wrote = await self._pass()
             except Conflict as error:
                 _log.info("write_refused", error=str(error))
+                self._note_refused()
             except UnknownOutcome as error:
                 _log.warning("write_outcome_unknown", error=str(error))
                 await self._clock.sleep(PROBE_PERIOD_S)
@@ -135,6 +137,16 @@ class SentinelService:
                 _log.warning("store_unreachable", error=str(error))
             if not wrote:
                 await self._wait(seen)
+
+    def _note_refused(self) -> None:
+        """Doubt the image when a write is refused again, and the image knows no reason.
+
+        A store that was restored while this sentinel was cut off may hold another past than its image.
+        """
+        tried = (self.leadership().token, self.documents().view_revision)
+        if tried == self._refused:
+            self._mirror.doubt()
+        self._refused = tried
 
     async def _wait(self, seen: int) -> None:
         """A leader looks at every change; a follower only now and then, and when nobody leads any more."""

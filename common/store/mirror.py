@@ -5,6 +5,9 @@ proves nothing, so every ``confirm_every_s`` a linearizable read asks what is ne
 the image contains all that this read saw, it is fresh as of the moment the read was *sent* (protocol,
 section 2). A watch that does not bring within ``lag_limit_s`` what such a read has seen is deaf, whatever
 its connection says, and everything is read again, as after a lost watch.
+
+A store that was restored while nobody looked may have grown past the revision of the image, so that nothing
+seems to go back. Its keys tell: whatever is as old as the image must be in it, unchanged.
 """
 
 from __future__ import annotations
@@ -53,6 +56,7 @@ class Mirror:
         self._confirm_every_s = confirm_every_s
         self._lag_limit_s = lag_limit_s
         self._signal = Signal(clock)
+        self._doubts = Signal(clock)
         self._fresh_since = -math.inf
         self._said_lost = False
         self.items: Mapping[str, KeyValue] = MappingProxyType({})
@@ -76,6 +80,10 @@ class Mirror:
         self.problem = None
         self._signal.notify()
 
+    def doubt(self) -> None:
+        """Read everything again soon: the store behaves as this image cannot explain."""
+        self._doubts.notify()
+
     def fresh_since(self) -> float:
         """Monotonic time at which the last linearizable read that the image contains was sent.
 
@@ -91,10 +99,11 @@ class Mirror:
         """Keep the image until cancelled."""
         pause_s = _FIRST_PAUSE_S
         while True:
+            doubts = self._doubts.version
             try:
                 await self._read_all()
                 pause_s = _FIRST_PAUSE_S
-                await _until_first_fails(self._follow(), self._confirm())
+                await _until_first_fails(self._follow(), self._confirm(), self._until_doubted(doubts))
             except WatchLost as error:
                 self._lose_sync("watch_lost", error)
             except StoreUnavailable as error:
@@ -153,6 +162,10 @@ class Mirror:
             self.revision = max(self.revision, newer.revision)
             self._fresh_since = sent
 
+    async def _until_doubted(self, seen: int) -> None:
+        await self._doubts.wait(None, since=seen)
+        raise WatchLost("the store does not behave as what was read of it says")
+
     async def _wait_until_covered(self, newer: Newer, known: int) -> None:
         limit = self._clock.monotonic() + self._lag_limit_s
         while not self._covers(newer, known):
@@ -164,12 +177,13 @@ class Mirror:
     def _covers(self, newer: Newer, known: int) -> bool:
         """Whether the image contains all that a read saw which asked for what is newer than ``known``.
 
-        Past its last write only deletions can be missing, and each of those lowers the count.
+        Past its last write only deletions can be missing, and each of those lowers the count. Another count
+        at the same revision means that the store has another past than the image.
         """
+        if self.revision > newer.revision:
+            return True
         last_write = max((item.mod_revision for item in newer.items), default=known)
-        return self.revision >= newer.revision or (
-            self.revision >= last_write and newer.count == len(self.items)
-        )
+        return self.revision >= last_write and newer.count == len(self.items)
 
     def _notice_other_store(self, seen: Snapshot | Newer, known_revision: int) -> bool:
         """Say whether a read, sent when ``known_revision`` was known, shows an older or another store."""
@@ -177,6 +191,8 @@ class Mirror:
             problem = f"etcd cluster id {seen.cluster_id:x} instead of {self.cluster_id:x}"
         elif seen.revision < known_revision:
             problem = f"etcd went back to revision {seen.revision}, {known_revision} was seen before"
+        elif isinstance(seen, Snapshot) and (key := self._key_of_another_past(seen, known_revision)):
+            problem = f"etcd holds {key} as it was not when revision {known_revision} was seen"
         else:
             return False
         if self.problem is None:
@@ -184,6 +200,17 @@ class Mirror:
             _log.error("store_went_backwards", prefix=self._prefix, problem=problem)
             self._signal.notify()
         return True
+
+    def _key_of_another_past(self, seen: Snapshot, known_revision: int) -> str | None:
+        """A key that cannot have changed since the image was complete, and yet differs from it."""
+        for item in seen.items:
+            if item.mod_revision <= known_revision:
+                known = self.items.get(item.key)
+                if known is None or known.mod_revision != item.mod_revision:
+                    return item.key
+        if seen.revision == known_revision:
+            return min(self.items.keys() - {item.key for item in seen.items}, default=None)
+        return None
 
 
 async def _until_first_fails(*works: Coroutine[Any, Any, None]) -> None:

@@ -98,3 +98,23 @@ async def test_a_leader_knows_what_it_wrote_before_any_mirror_has_shown_it(world
     assert (
         "generation 18 was obeyed" in document(world, KEYS.sentinel("s1"), SentinelReport).store.suspended[0]
     )
+
+
+@in_a_world
+async def test_a_leader_whose_image_mixes_two_pasts_notices(world: World) -> None:
+    """The store was restored and written to before its watch went on: nothing seems to have gone back."""
+    put(world)
+    backup = world.server.backup()
+    Sentinel(world)
+    await world.clock.advance(3)
+    world.put(KEYS.view, running_view(generation=20).to_bytes())
+    await world.clock.advance(2)
+    grown = world.server.revision + 2
+    world.server.restore(backup)
+    while world.server.revision < grown:
+        world.put("/elsewhere", b"x")
+    primary_dies(world)
+    await world.clock.advance(10)
+
+    assert document(world, KEYS.view, ClusterView) == running_view()
+    assert ("store_restored", "s1") in said(world)

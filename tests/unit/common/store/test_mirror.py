@@ -180,6 +180,74 @@ async def test_a_restored_backup_is_told_and_then_followed(world: World) -> None
 
 
 @in_a_world
+async def test_a_restored_backup_that_has_grown_past_the_image_is_told(world: World) -> None:
+    """It was restored while nobody could look, and written to since: no revision goes backwards."""
+    world.put("/c/a", b"1")
+    backup = world.server.backup()
+    world.put("/c/a", b"2")
+    mirror = await mirror_of(world)
+    world.store.cut()
+    await world.clock.advance(3)
+    world.server.restore(backup)
+    world.put("/c/b", b"new")
+    world.put("/c/b", b"newer")
+    world.store.heal()
+    await world.clock.advance(3)
+
+    assert mirror.problem == "etcd holds /c/a as it was not when revision 3 was seen"
+    assert values(mirror) == {"/c/a": b"1", "/c/b": b"newer"}
+
+
+@in_a_world
+async def test_an_image_that_is_doubted_is_read_again(world: World) -> None:
+    """A watch that goes on in a restored store mixes two pasts, and no confirmation can see that."""
+    world.put("/c/a", b"1")
+    backup = world.server.backup()
+    world.put("/c/a", b"2")
+    mirror = await mirror_of(world)
+    world.server.restore(backup)
+    world.put("/c/b", b"new")
+    world.put("/c/b", b"newer")
+    await world.clock.advance(5)
+    mixed, noticed = values(mirror), mirror.went_backwards
+    mirror.doubt()
+    await world.clock.advance(0.3)
+
+    assert mixed == {"/c/a": b"2", "/c/b": b"newer"}
+    assert not noticed
+    assert values(mirror) == {"/c/a": b"1", "/c/b": b"newer"}
+    assert mirror.problem == "etcd holds /c/a as it was not when revision 4 was seen"
+
+
+@in_a_world
+async def test_keys_that_only_another_past_had_are_missed(world: World) -> None:
+    """A lease's key, say: who led before the store was restored would seem to lead for ever."""
+    backup = world.server.backup()
+    world.put("/c/leader", b"s1")
+    mirror = await mirror_of(world)
+    world.server.restore(backup)
+    world.put("/d/beside", b"x")
+    world.put("/c/b", b"new")
+    await world.clock.advance(3)
+
+    assert mirror.problem is not None
+    assert values(mirror) == {"/c/b": b"new"}
+
+
+@in_a_world
+async def test_a_doubt_about_a_true_image_changes_nothing(world: World) -> None:
+    """It is read again, and is what it was."""
+    world.put("/c/a", b"1")
+    mirror = await mirror_of(world)
+    mirror.doubt()
+    await world.clock.advance(0.3)
+
+    assert mirror.synced
+    assert not mirror.went_backwards
+    assert values(mirror) == {"/c/a": b"1"}
+
+
+@in_a_world
 async def test_another_cluster_id_is_told_though_its_revision_is_higher(world: World) -> None:
     """A backup restored with its revision raised is another store all the same."""
     mirror = await mirror_of(world)
