@@ -20,13 +20,14 @@ from common.runtime import probe
 from common.runtime.clock import Clock, SystemClock
 from common.runtime.disk import Disk, StateFiles
 from common.runtime.heartbeats import Heartbeats
-from common.runtime.http import http_server
+from common.runtime.http import http_server, log_route
 from common.runtime.ids import new_id, new_incarnation
 from common.runtime.logging import configure_logging
 from common.runtime.release import release
 from common.runtime.service import run_service
 from common.runtime.settings import load_settings
 from common.runtime.supervisor import Supervisor
+from common.runtime.tail import LogTail
 from common.store.etcd import open_store
 from common.store.lease_ttl import lease_ttl_of_spec
 from common.store.mirror import Mirror
@@ -70,11 +71,11 @@ _log = structlog.get_logger()
 def main() -> None:
     """Run a keeper until it is told to stop; PostgreSQL runs on."""
     settings = load_settings(KeeperSettings, PROGRAM)
-    configure_logging("keeper", settings.uid, settings.log_level)
-    sys.exit(run_service(functools.partial(serve, settings)))
+    tail = configure_logging("keeper", settings.uid, settings.log_level)
+    sys.exit(run_service(functools.partial(serve, settings, tail)))
 
 
-async def serve(settings: KeeperSettings, stop: asyncio.Event) -> None:
+async def serve(settings: KeeperSettings, tail: LogTail, stop: asyncio.Event) -> None:
     """Lock the directory, learn what is there, then keep PostgreSQL as the view says."""
     check_name("uid", settings.uid)
     check_name("site", settings.site)
@@ -99,7 +100,7 @@ async def serve(settings: KeeperSettings, stop: asyncio.Event) -> None:
             keeper = await assemble(settings, keys, outside, heartbeats)
             await keeper.service.prepare()
             async with http_server(
-                api.routes(keeper.service),
+                (*api.routes(keeper.service), log_route(tail)),
                 host=settings.api_host,
                 port=settings.api_port,
                 setting="--api-port",

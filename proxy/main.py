@@ -20,13 +20,14 @@ from common.model.reports import ProxyReport
 from common.runtime.clock import Clock, SystemClock
 from common.runtime.disk import Disk, open_directory
 from common.runtime.heartbeats import Heartbeats
-from common.runtime.http import http_server
+from common.runtime.http import http_server, log_route
 from common.runtime.ids import new_id
 from common.runtime.logging import configure_logging
 from common.runtime.release import release
 from common.runtime.service import run_service
 from common.runtime.settings import load_settings
 from common.runtime.supervisor import Supervisor
+from common.runtime.tail import LogTail
 from common.store.etcd import EtcdSettings, open_store
 from common.store.mirror import Mirror
 from common.store.port import Store
@@ -56,11 +57,11 @@ _log = structlog.get_logger()
 def main() -> None:
     """Run a proxy until it is told to stop."""
     settings = load_settings(ProxySettings, PROGRAM)
-    configure_logging("proxy", settings.uid, settings.log_level)
-    sys.exit(run_service(functools.partial(serve, settings), use_uvloop=True))
+    tail = configure_logging("proxy", settings.uid, settings.log_level)
+    sys.exit(run_service(functools.partial(serve, settings, tail), use_uvloop=True))
 
 
-async def serve(settings: ProxySettings, stop: asyncio.Event) -> None:
+async def serve(settings: ProxySettings, tail: LogTail, stop: asyncio.Event) -> None:
     """Listen at once, whatever the store does; on ``stop`` let go of all clients, then of the lease."""
     clock = SystemClock()
     heartbeats = Heartbeats(clock)
@@ -79,7 +80,7 @@ async def serve(settings: ProxySettings, stop: asyncio.Event) -> None:
         )
         await listener.listen(settings.listen_hosts, settings.port)
         async with http_server(
-            api.routes(service),
+            (*api.routes(service), log_route(tail)),
             host=settings.api_host,
             port=settings.api_port,
             setting="--api-port",

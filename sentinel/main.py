@@ -17,13 +17,14 @@ from common.runtime import probe
 from common.runtime.clock import Clock, SystemClock
 from common.runtime.disk import Disk, open_directory
 from common.runtime.heartbeats import Heartbeats
-from common.runtime.http import http_server
+from common.runtime.http import http_server, log_route
 from common.runtime.ids import new_id
 from common.runtime.logging import configure_logging
 from common.runtime.release import release
 from common.runtime.service import run_service
 from common.runtime.settings import load_settings
 from common.runtime.supervisor import Supervisor
+from common.runtime.tail import LogTail
 from common.store.etcd import open_store
 from common.store.lease_ttl import lease_ttl_of_spec
 from common.store.mirror import Mirror
@@ -51,11 +52,11 @@ CONFIRM_EVERY_S: Final = 2.0
 def main() -> None:
     """Run a sentinel until it is told to stop; a leader that stops resigns, so that another takes over."""
     settings = load_settings(SentinelSettings, PROGRAM)
-    configure_logging("sentinel", settings.uid, settings.log_level)
-    sys.exit(run_service(functools.partial(serve, settings)))
+    tail = configure_logging("sentinel", settings.uid, settings.log_level)
+    sys.exit(run_service(functools.partial(serve, settings, tail)))
 
 
-async def serve(settings: SentinelSettings, stop: asyncio.Event) -> None:
+async def serve(settings: SentinelSettings, tail: LogTail, stop: asyncio.Event) -> None:
     """Watch, and lead when elected."""
     check_name("uid", settings.uid)
     check_name("site", settings.site)
@@ -72,6 +73,7 @@ async def serve(settings: SentinelSettings, stop: asyncio.Event) -> None:
                 [
                     *api.routes(sentinel.service),
                     *desk.routes(RequestStore(store, keys), clock, sentinel.service.documents),
+                    log_route(tail),
                 ],
                 host=settings.api_host,
                 port=settings.api_port,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from aiohttp.typedefs import Handler
 from yarl import URL
 
 from common.errors import CannotListen, PeerUnavailable
+from common.runtime.tail import LogTail
 
 BODY_LIMIT_BYTES: Final = 64 * 1024
 HEADER_LIMIT_BYTES: Final = 8 * 1024
@@ -74,6 +76,18 @@ async def http_server(
         yield str(URL.build(scheme="http", host=host, port=bound))
     finally:
         await runner.cleanup()
+
+
+def log_route(tail: LogTail) -> web.RouteDef:
+    """``/log?after=N``: the newest lines of this process's log after number N, oldest first."""
+
+    async def log(request: web.Request) -> web.Response:
+        after = request.query.get("after", "0")
+        if not re.fullmatch(r"[0-9]{1,18}", after):
+            raise web.HTTPBadRequest(text=f"after = {after[:20]!r}: must be the number of a line, 0 or more")
+        return json_response(tail.since(int(after)))
+
+    return web.get("/log", log)
 
 
 def json_response(content: object, *, status: HTTPStatus = HTTPStatus.OK) -> web.Response:

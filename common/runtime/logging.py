@@ -16,6 +16,8 @@ from typing import Any, Final, Literal, TextIO, cast, get_args
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from common.runtime.tail import LogTail
+
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: Final[tuple[str, ...]] = get_args(Level)
 
@@ -29,8 +31,8 @@ _SECRET_IN_TEXT: Final = re.compile(
 _SECRET_IN_URL: Final = re.compile(r"(\w://[^\s/:@]*:)[^\s/@]+@")
 
 
-def configure_logging(service: str, uid: str, level: str, *, stream: TextIO | None = None) -> None:
-    """Send all logs of this process to ``stream``, standard error if left out.
+def configure_logging(service: str, uid: str, level: str, *, stream: TextIO | None = None) -> LogTail:
+    """Send all logs of this process to ``stream``, standard error if left out; keep and return the last.
 
     ``level`` is one of LEVELS; raises ValueError for another.
     """
@@ -39,7 +41,8 @@ def configure_logging(service: str, uid: str, level: str, *, stream: TextIO | No
     number = logging.getLevelNamesMapping()[level.upper()]
     stream = sys.stderr if stream is None else stream
     lines = _Lines(stream)
-    prepare = _prepare(service, uid, for_people=stream.isatty())
+    tail = LogTail()
+    prepare: list[Processor] = [*_prepare(service, uid, for_people=stream.isatty()), tail]
     render = _renderer(for_people=stream.isatty())
     structlog.configure(
         processors=[structlog.processors.add_log_level, *prepare, render],
@@ -48,6 +51,7 @@ def configure_logging(service: str, uid: str, level: str, *, stream: TextIO | No
         cache_logger_on_first_use=False,
     )
     _route_libraries(lines, number, prepare, render)
+    return tail
 
 
 def _route_libraries(lines: _Lines, number: int, prepare: list[Processor], render: Processor) -> None:
