@@ -11,17 +11,21 @@ import typer
 from common.errors import PghaError
 from pgha.commands import (
     demo,
+    dsn,
     explain,
     failover,
     history,
     init,
+    logs,
     members,
     pause,
+    query,
     requests,
     restart,
     resume,
     spec,
     status,
+    topology,
     version,
 )
 from pgha.exits import Exit, say
@@ -38,8 +42,12 @@ app = typer.Typer(
 )
 app.command()(init.init)
 app.command()(status.status)
+app.command("topology")(topology.show)
 app.command()(explain.explain)
 app.command()(history.history)
+app.command()(logs.logs)
+app.command()(dsn.dsn)
+app.command()(query.query)
 app.command()(failover.failover)
 app.command()(pause.pause)
 app.command()(resume.resume)

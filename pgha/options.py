@@ -24,6 +24,13 @@ from pgha.exits import Exit, fail
 T = TypeVar("T")
 
 
+def input_file(path: Path | None) -> Path | None:
+    """Let through a file that is there, and ``-`` for standard input; for typer's ``callback``."""
+    if path is not None and str(path) != "-" and not path.is_file():
+        raise typer.BadParameter(f"{path}: {'is no file' if path.exists() else 'there is no such file'}")
+    return path
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """The cluster that a command is about."""

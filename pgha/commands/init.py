@@ -11,7 +11,7 @@ from common.errors import UnknownOutcome
 from common.model.spec import ClusterSpec
 from common.store.port import Compare, Put, Store
 from pgha.exits import fail
-from pgha.options import Target, with_target
+from pgha.options import Target, input_file, with_target
 from pgha.output import Format, dump
 from pgha.specfile import read_spec
 
@@ -25,9 +25,7 @@ def init(
         typer.Option(
             "-f",
             "--file",
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
+            callback=input_file,
             help="The spec as YAML or JSON; '-' reads standard input. Left out: defaults.",
         ),
     ] = None,

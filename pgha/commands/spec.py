@@ -9,7 +9,7 @@ import typer
 
 from common.model.spec import ClusterSpec
 from pgha.exits import fail
-from pgha.options import Target, with_target
+from pgha.options import Target, input_file, with_target
 from pgha.output import Format, dump
 from pgha.specfile import read_spec
 
@@ -35,9 +35,7 @@ def show(
 def validate(
     file: Annotated[
         Path,
-        typer.Argument(
-            exists=True, dir_okay=False, allow_dash=True, help="A spec as YAML or JSON; '-': standard input."
-        ),
+        typer.Argument(callback=input_file, help="A spec as YAML or JSON; '-': standard input."),
     ],
 ) -> None:
     """Check a spec file and say every field that breaks a rule; nothing is written."""

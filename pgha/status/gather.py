@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 from pydantic import TypeAdapter, ValidationError
@@ -15,7 +15,7 @@ from common.runtime.clock import Clock
 from common.status.assemble import assemble
 from common.status.documents import Documents, read_documents
 from common.status.model import LiveFigures, StatusView
-from common.store.port import Store
+from common.store.port import Store, StoreMember
 
 LIVE_LIMIT_S: Final = 0.3
 """For all keepers together; who has not answered by then is shown as it last reported."""
@@ -62,15 +62,23 @@ async def ask_live(keepers: Iterable[KeeperReport], limit_s: float = LIVE_LIMIT_
     return found
 
 
-async def gather(store: Store, keys: Keys, clock: Clock) -> StatusView:
-    """The state of a cluster now.
+async def read_all(
+    store: Store, keys: Keys
+) -> tuple[Documents, dict[str, LiveFigures], tuple[StoreMember, ...]]:
+    """All documents, the keepers' live figures, and how the store's endpoints are.
 
     Raises StoreUnavailable when the store does not answer.
     """
 
-    async def documents_and_live() -> tuple[Documents, dict[str, Any]]:
+    async def documents_and_live() -> tuple[Documents, dict[str, LiveFigures]]:
         documents = await read_cluster(store, keys)
         return documents, await ask_live(documents.keepers.values())
 
     (documents, live), members = await asyncio.gather(documents_and_live(), store.members())
+    return documents, live, members
+
+
+async def gather(store: Store, keys: Keys, clock: Clock) -> StatusView:
+    """The state of a cluster now; raises StoreUnavailable when the store does not answer."""
+    documents, live, members = await read_all(store, keys)
     return assemble(documents, live, members, clock.wall())

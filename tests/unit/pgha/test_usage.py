@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,13 @@ WRONG = [
     ["history", "-n", "-1"],
     ["explain", "one", "two"],
     ["explain", "-o", "xml"],
+    ["topology", "extra"],
+    ["dsn", "--direct", "best"],
+    ["dsn", "--for", "odbc"],
+    ["query"],
+    ["query", "SELECT 1", "--timeout", "0"],
+    ["logs", "--level", "loud"],
+    ["logs", "-n", "-1"],
     ["failover"],
     ["failover", "--now"],
     ["init", "-f", "/does/not/exist"],
@@ -68,7 +76,7 @@ def test_wrong_usage_exits_64_with_one_line(arguments: list[str], capsys: pytest
     assert "--help" in said.err
 
 
-COMMANDS = "init status explain history failover pause resume requests spec demo version"
+COMMANDS = "init status explain topology dsn query logs history failover pause resume requests spec demo version"
 
 
 @pytest.mark.parametrize("command", COMMANDS.split())
@@ -117,6 +125,16 @@ def test_a_valid_spec_is_called_valid(tmp_path: Path, capsys: pytest.CaptureFixt
 
     assert run(["spec", "validate", str(file)]) == 0
     assert "valid" in capsys.readouterr().out
+
+
+def test_a_dash_is_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not a file of that name."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("durability: {acks: two}"))
+
+    assert run(["spec", "validate", "-"]) == 1
+    assert "durability.acks = 'two'" in capsys.readouterr().err
 
 
 def test_a_store_out_of_reach_exits_3(capsys: pytest.CaptureFixture[str]) -> None:
