@@ -10,6 +10,7 @@ from aiohttp import web
 
 from common.errors import PostgresUnavailable, UnsafeOperation
 from common.runtime.http import json_response
+from keeper.examiner import NAMES_LIMIT
 from keeper.service import KeeperService
 
 NONCE_LIMIT: Final = 100
@@ -28,11 +29,12 @@ def routes(service: KeeperService) -> tuple[web.RouteDef, ...]:
     """``/status`` with the figures of this moment; ``/primary`` and ``/standby`` for load balancers.
 
     ``/kept``, without a word of PostgreSQL: the report and the newest view obeyed, for a restored store.
+    ``/examine?names=A,B``, what ``pgha doctor`` and ``pgha spec`` ask of the host and its server.
     ``/attestation?nonce=N`` proves to a proxy without the store that this primary is still the only one.
     """
 
     async def status(_: web.Request) -> web.Response:
-        problem = ""
+        problem, received = "", service.report().reported_at
         try:
             await service.look_now()
         except PostgresUnavailable as error:
@@ -46,6 +48,8 @@ def routes(service: KeeperService) -> tuple[web.RouteDef, ...]:
                 "timeline": report.timeline,
                 "lsn": str(report.lsn),
                 "lag_s": service.replay_delay_s,
+                "received": received.isoformat(),
+                "wall": report.reported_at.isoformat(),
                 "problem": problem,
                 "reasons": [reason.model_dump(mode="json") for reason in report.reasons],
                 "report": json.loads(report.to_bytes()),
@@ -76,5 +80,20 @@ def routes(service: KeeperService) -> tuple[web.RouteDef, ...]:
 
         return web.get(f"/{role}", is_role)
 
-    asked = (web.get("/status", status), web.get("/kept", kept), web.get("/attestation", attestation))
+    asked = (
+        web.get("/status", status),
+        web.get("/kept", kept),
+        _examine(service),
+        web.get("/attestation", attestation),
+    )
     return (*asked, answers_when("primary"), answers_when("standby"))
+
+
+def _examine(service: KeeperService) -> web.RouteDef:
+    async def examine(request: web.Request) -> web.Response:
+        names = [name for name in request.query.get("names", "").split(",") if name]
+        if len(names) > NAMES_LIMIT:
+            raise web.HTTPBadRequest(text=f"names = {len(names)} names: at most {NAMES_LIMIT} at a time")
+        return json_response((await service.examiner.examine(names)).model_dump(mode="json"))
+
+    return web.get("/examine", examine)

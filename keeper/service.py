@@ -27,6 +27,7 @@ from keeper.contact import Contact
 from keeper.documents import Documents
 from keeper.duties import SyncDuties
 from keeper.evidence import UpstreamProbe, target_of
+from keeper.examiner import Examiner
 from keeper.ground import Ground
 from keeper.guarding import Guarding
 from keeper.local import Local
@@ -124,6 +125,7 @@ class KeeperService:
             believed=lambda: self._standing.believes,
             ended=self._down_unasked,
         )
+        self.examiner = Examiner(postgres, local, clock)
         self._room = RoomWatch(postgres, local, clock, changed=self._tell)
         self._phase: tuple[int, str] = (0, "")
         self._phase_since = 0.0

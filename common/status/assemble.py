@@ -10,6 +10,7 @@ from common.model.reasons import SUSPENDED, Reason, worst_first
 from common.model.reports import KeeperReport
 from common.model.view import ClusterView
 from common.model.wal import Lsn
+from common.status.clocks import clocks_apart
 from common.status.documents import Documents, no_spec
 from common.status.model import (
     Health,
@@ -33,7 +34,8 @@ def assemble(
     """Put together what is known; ``live`` holds the keepers that answered, ``now`` tells the ages."""
     view = documents.view
     members = tuple(store)
-    reasons = worst_first(tuple(_reasons(documents, members)))
+    clocks = clocks_apart({uid: each.clock for uid, each in live.items() if each.clock is not None})
+    reasons = worst_first((*_reasons(documents, members), *([clocks] if clocks else [])))
     primary = view.member(view.primary.uid) if view and view.primary else None
     return StatusView(
         cluster=documents.cluster,

@@ -6,6 +6,7 @@ A pure value: ``pgha status`` renders it as text, JSON or YAML; a web page can s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from pydantic import Field
 from common.model.base import Value
 from common.model.reasons import Reason
 from common.model.wal import Lsn
+from common.status.clocks import ClockOffset
 
 Health = Literal["healthy", "degraded", "no_primary", "suspended"]
 
@@ -21,13 +23,20 @@ Figures = Literal["live", "report", "none"]
 
 @dataclass(frozen=True, slots=True)
 class LiveFigures:
-    """What a keeper's API said a moment ago; ``lag_s`` is None on a primary."""
+    """What a keeper's API said a moment ago; ``lag_s`` is None on a primary.
+
+    ``received`` and ``wall``: its host's clock when it was asked and when it answered; ``clock`` is what the
+    asker makes of them.
+    """
 
     state: str
     role: str | None
     timeline: int
     lsn: Lsn
     lag_s: float | None
+    received: datetime | None = None
+    wall: datetime | None = None
+    clock: ClockOffset | None = None
 
 
 class KeeperRow(Value):

@@ -5,13 +5,13 @@
 :class:`~common.errors.PostgresUnavailable` when PostgreSQL, or one of its programs, failed or did
 not answer in time; every call may then be made again, and starts from what is true by then.
 
-Calls are made one after the other; ``observe``, ``probe``, ``confirm``, the questions to the disks and
-the waits may run beside any of them.
+Calls are made one after the other; ``observe``, ``examine``, ``probe``, ``confirm``, the questions to the
+disks and the waits may run beside any of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from common.model.spec import PostgresSpec
@@ -22,6 +22,7 @@ from keeper.postgres.values import (
     DataKind,
     DataState,
     DiskPlace,
+    Examination,
     FinalPosition,
     Killed,
     Observation,
@@ -29,6 +30,7 @@ from keeper.postgres.values import (
     PromotionOrder,
     Receiver,
     Room,
+    SettingSeen,
     Slot,
     Source,
     StopMode,
@@ -43,6 +45,7 @@ __all__ = [
     "DataKind",
     "DataState",
     "DiskPlace",
+    "Examination",
     "FinalPosition",
     "Killed",
     "Observation",
@@ -51,6 +54,7 @@ __all__ = [
     "PromotionOrder",
     "Receiver",
     "Room",
+    "SettingSeen",
     "Slot",
     "Source",
     "StopMode",
@@ -188,6 +192,9 @@ class Postgres(Protocol):
 
     async def observe(self) -> Observation:
         """Look at everything that a report or a decision needs; cheap enough for once a second."""
+
+    async def examine(self, names: Sequence[str]) -> Examination:
+        """Look at these parameters, and at what corrupts or locks out; changes nothing."""
 
     async def probe(self, timeout_s: float) -> None:
         """Run ``SELECT 1`` over a new connection of the superuser, for whom some are reserved.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from common.errors import InvalidSpec, PostgresUnavailable, UnsafeOperation
 from common.model.spec import PostgresSpec
 from common.model.wal import Lsn
 from common.runtime.apart import apart
 from common.runtime.clock import Clock
-from keeper.postgres import clone, disks, follow, promote, roles, seal, slots, sync
+from keeper.postgres import clone, disks, examine, follow, promote, roles, seal, slots, sync
 from keeper.postgres.config_files import MAIN_FILE
 from keeper.postgres.instance import Instance, PostgresSettings
 from keeper.postgres.observe import Observer
@@ -18,6 +18,7 @@ from keeper.postgres.port import (
     NOBODY,
     DataState,
     DiskPlace,
+    Examination,
     FinalPosition,
     Killed,
     Observation,
@@ -181,6 +182,10 @@ class PostgresServer:
     async def observe(self) -> Observation:
         """See the port."""
         return await self._observer.observe()
+
+    async def examine(self, names: Sequence[str]) -> Examination:
+        """See the port."""
+        return await examine.examine(self._instance, names)
 
     async def probe(self, timeout_s: float) -> None:
         """See the port."""

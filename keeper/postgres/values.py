@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from common.model.wal import ZERO, Lsn, Switch
 
@@ -193,3 +193,28 @@ class Observation:
     slots: tuple[Slot, ...] = ()
     undone: tuple[str, ...] = ()
     pending_restart: tuple[str, ...] = ()
+
+
+class SettingSeen(NamedTuple):
+    """A parameter as the running server has it, in the terms of ``pg_settings``."""
+
+    value: str
+    unit: str | None
+    context: str
+    pending_restart: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What a running server says to people who look for trouble.
+
+    ``collations``: by provider, ``libc`` and ``icu``, the version that this host sorts text by.
+    ``mismatched_databases``: those whose indexes were made with another one (PostgreSQL 15 and later tell).
+    ``hba_errors``: lines of pg_hba.conf that PostgreSQL does not take.
+    """
+
+    settings: Mapping[str, SettingSeen]
+    collations: Mapping[str, str]
+    mismatched_databases: tuple[str, ...] = ()
+    tablespaces: tuple[str, ...] = ()
+    hba_errors: tuple[str, ...] = ()

@@ -27,8 +27,9 @@ def show(
     """Show the cluster as a tree: sites, members with their replication and lag, proxies, sentinels, etcd."""
 
     async def gather(store: Store) -> Topology:
-        documents, live, members = await read_all(store, target.keys)
-        return topology(documents, live, members, SystemClock().wall())
+        clock = SystemClock()
+        documents, live, members = await read_all(store, target.keys, clock)
+        return topology(documents, live, members, clock.wall())
 
     found = target.run(gather)
     if output is Format.TEXT:

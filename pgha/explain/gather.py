@@ -29,7 +29,7 @@ async def gather(store: Store, keys: Keys, clock: Clock) -> Explanation:
     async def from_documents() -> tuple[Documents, Mapping[str, LiveFigures], HistoryEvent | None]:
         documents = await read_cluster(store, keys)
         naming, live = await asyncio.gather(
-            naming_event(store, keys, documents.view), ask_live(documents.keepers.values())
+            naming_event(store, keys, documents.view), ask_live(documents.keepers.values(), clock)
         )
         return documents, live, naming
 

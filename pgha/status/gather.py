@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 import aiohttp
@@ -13,6 +14,7 @@ from common.model.keys import Keys
 from common.model.reports import KeeperReport
 from common.runtime.clock import Clock
 from common.status.assemble import assemble
+from common.status.clocks import offset_of
 from common.status.documents import Documents, read_documents
 from common.status.model import LiveFigures, StatusView
 from common.store.port import Store, StoreMember
@@ -41,17 +43,24 @@ async def read_cluster(store: Store, keys: Keys) -> Documents:
     return read_documents(keys, (item for snapshot in snapshots for item in snapshot.items))
 
 
-async def ask_live(keepers: Iterable[KeeperReport], limit_s: float = LIVE_LIMIT_S) -> dict[str, LiveFigures]:
+async def ask_live(
+    keepers: Iterable[KeeperReport], clock: Clock, limit_s: float = LIVE_LIMIT_S
+) -> dict[str, LiveFigures]:
     """Ask every keeper's API at once; the result holds those that answered in time."""
     found: dict[str, LiveFigures] = {}
 
     async def ask(session: aiohttp.ClientSession, report: KeeperReport) -> None:
+        asked, asked_at = clock.monotonic(), clock.wall()
         try:
             async with session.get(f"{report.api_url}/status") as response:
                 answer = await response.content.read(ANSWER_LIMIT_BYTES)
+            took_s = clock.monotonic() - asked
             figures = _LIVE.validate_json(answer)
         except (aiohttp.ClientError, TimeoutError, ValidationError, ValueError, OSError):
             return
+        if figures.received is not None and figures.wall is not None:
+            offset = offset_of(asked_at, took_s, figures.received, figures.wall)
+            figures = replace(figures, clock=offset)
         found[report.uid] = figures
 
     asked = [report for report in keepers if report.api_url]
@@ -63,7 +72,7 @@ async def ask_live(keepers: Iterable[KeeperReport], limit_s: float = LIVE_LIMIT_
 
 
 async def read_all(
-    store: Store, keys: Keys
+    store: Store, keys: Keys, clock: Clock
 ) -> tuple[Documents, dict[str, LiveFigures], tuple[StoreMember, ...]]:
     """All documents, the keepers' live figures, and how the store's endpoints are.
 
@@ -72,7 +81,7 @@ async def read_all(
 
     async def documents_and_live() -> tuple[Documents, dict[str, LiveFigures]]:
         documents = await read_cluster(store, keys)
-        return documents, await ask_live(documents.keepers.values())
+        return documents, await ask_live(documents.keepers.values(), clock)
 
     (documents, live), members = await asyncio.gather(documents_and_live(), store.members())
     return documents, live, members
@@ -80,5 +89,5 @@ async def read_all(
 
 async def gather(store: Store, keys: Keys, clock: Clock) -> StatusView:
     """The state of a cluster now; raises StoreUnavailable when the store does not answer."""
-    documents, live, members = await read_all(store, keys)
+    documents, live, members = await read_all(store, keys, clock)
     return assemble(documents, live, members, clock.wall())

@@ -8,6 +8,7 @@ import time
 from aiohttp import web
 
 from common.model.wal import Lsn
+from common.runtime.clock import SystemClock
 from pgha.status.gather import ask_live
 from tests.support.aio import run
 from tests.support.healthy import keeper
@@ -55,7 +56,7 @@ def test_who_answers_in_time_is_live_and_nobody_else() -> None:
         reports = [keeper(uid).changed(api_url=f"{url}/{uid}") for uid in answers]
         reports.append(keeper("shiqiao-2").changed(api_url="http://127.0.0.1:1"))
         began = time.monotonic()
-        found = await ask_live(reports)
+        found = await ask_live(reports, SystemClock())
         took_s = time.monotonic() - began
         await runner.cleanup()
         return dict(found), took_s
@@ -71,7 +72,7 @@ def test_live_figures_are_read_from_the_answer() -> None:
 
     async def ask() -> tuple[object, ...]:
         runner, url = await serve({"sandun-1": ANSWER})
-        found = await ask_live([keeper("sandun-1").changed(api_url=f"{url}/sandun-1")])
+        found = await ask_live([keeper("sandun-1").changed(api_url=f"{url}/sandun-1")], SystemClock())
         await runner.cleanup()
         figures = found["sandun-1"]
         return figures.state, figures.role, figures.timeline, figures.lsn, figures.lag_s

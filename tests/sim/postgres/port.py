@@ -5,7 +5,7 @@ Between any two steps the keeper may be killed: what it has done by then stays, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from common.errors import PostgresUnavailable
 from common.model.spec import PostgresSpec
@@ -17,6 +17,7 @@ from keeper.postgres.port import (
     NOBODY,
     DataState,
     DiskPlace,
+    Examination,
     FinalPosition,
     Killed,
     Observation,
@@ -237,6 +238,12 @@ class SimPostgres:
     async def keep_slots(self, wanted: Mapping[str, Lsn], *, drop_others: bool) -> None:
         """See the port."""
         await primary.keep_slots(self._link, wanted, drop_others=drop_others)
+
+    async def examine(self, names: Sequence[str]) -> Examination:
+        """See the port; the simulation knows no parameters and no collations."""
+        del names
+        await self._link.ask()
+        return Examination({}, {})
 
     async def oldest_wal(self) -> Lsn:
         """See the port."""
