@@ -19,6 +19,7 @@ class Exit(IntEnum):
     HEALTHY = 0
     DEGRADED = 1
     FAILED = 1
+    DIFFERENT = 1
     NO_PRIMARY = 2
     NO_STORE = 3
     GOES_ON = 4

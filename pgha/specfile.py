@@ -18,12 +18,18 @@ def read_spec(path: Path) -> ClusterSpec:
     """
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-        plain = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InvalidSpec(f"{path} is neither YAML nor JSON: {' '.join(str(error).split())}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSpec(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    return parse_spec(text, str(path))
+
+
+def parse_spec(text: str, name: str) -> ClusterSpec:
+    """Read and check a spec's text; raises InvalidSpec, which names the text by ``name``."""
+    try:
+        plain = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InvalidSpec(f"{name} is neither YAML nor JSON: {' '.join(str(error).split())}") from error
     try:
         return ClusterSpec.from_plain({} if plain is None else plain)
     except InvalidSpec as error:
-        raise InvalidSpec(f"{path}: {error}") from error
+        raise InvalidSpec(f"{name}: {error}") from error

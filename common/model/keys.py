@@ -90,6 +90,11 @@ class Keys:
         return f"{self.prefix}history/"
 
     @property
+    def past_specs(self) -> str:
+        """Prefix of the specs that are kept, the present one among them."""
+        return f"{self.prefix}past-specs/"
+
+    @property
     def requests(self) -> str:
         """Prefix of what operators have asked for."""
         return f"{self.prefix}requests/"
@@ -109,6 +114,10 @@ class Keys:
     def request(self, request_id: str) -> str:
         """One operation asked for."""
         return f"{self.requests}{request_id}"
+
+    def past_spec(self, number: int) -> str:
+        """A spec that is kept; ten digits, so that keys sort by age."""
+        return f"{self.past_specs}{number:010d}"
 
     def event(self, generation: int) -> str:
         """The event that came with a generation; ten digits, so that keys sort by age."""

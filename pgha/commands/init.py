@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from common.errors import UnknownOutcome
+from common.errors import Conflict
+from common.model.keys import Keys
 from common.model.spec import ClusterSpec
-from common.store.port import Compare, Put, Store
+from common.runtime.clock import SystemClock
+from common.store.port import Store
 from pgha.exits import fail
 from pgha.options import Target, input_file, with_target
 from pgha.output import Format, dump
+from pgha.spec.check import check
+from pgha.spec.store import Signature, read_stored, write_spec
 from pgha.specfile import read_spec
 
 
@@ -32,7 +37,8 @@ def init(
 ) -> None:
     """Write the spec of a new cluster into the store. An existing one is never overwritten."""
     spec = read_spec(file) if file else ClusterSpec()
-    if not target.run(lambda store: write_once(store, target.keys.spec, spec)):
+    check(spec)
+    if not target.run(lambda store: write_once(store, target.keys, spec)):
         fail(
             f"cluster {target.keys.cluster} has a spec already and it was left as it is "
             f"(pgha spec show --cluster {target.keys.cluster} prints it)"
@@ -45,12 +51,13 @@ def init(
     )
 
 
-async def write_once(store: Store, key: str, spec: ClusterSpec) -> bool:
+async def write_once(store: Store, keys: Keys, spec: ClusterSpec) -> bool:
     """Create the spec; False when there is one. A lost answer is settled by reading back."""
-    raw = spec.to_bytes()
+    found = await read_stored(store, keys)
+    if found.revision:
+        return False
     try:
-        outcome = await store.transact([Compare(key, "create_revision", 0)], [Put(key, raw)])
-    except UnknownOutcome:
-        found = await store.read(key)
-        return any(item.key == key and item.value == raw for item in found.items)
-    return outcome.succeeded
+        await write_spec(store, keys, found, spec, Signature(getpass.getuser(), SystemClock().wall(), "init"))
+    except Conflict:
+        return False
+    return True

@@ -123,7 +123,7 @@ class DemoCluster:
         await self.start_services(place.uid for place in self.layout.etcd)
         await self._until_store_answers()
         self.tell(f"etcd answers: {', '.join(self.layout.endpoints)}")
-        await write_once(self._store, keys.spec, self._spec)
+        await write_once(self._store, keys, self._spec)
         self._observer = Observer(self._store, keys, self._clock)
         self._following = asyncio.create_task(self._observer.follow(), name="observer")
         await self.start_services(name for name, service in self.services.items() if service.process is None)

@@ -49,6 +49,11 @@ WRONG = [
     ["spec"],
     ["spec", "nope"],
     ["spec", "validate"],
+    ["spec", "diff"],
+    ["spec", "apply"],
+    ["spec", "apply", "-f", "/does/not/exist"],
+    ["spec", "rollback", "zero"],
+    ["spec", "history", "-n", "-1"],
     ["spec", "validate", "/does/not/exist"],
     ["version", "extra"],
     ["demo", "--keepers", "2"],
@@ -76,7 +81,9 @@ def test_wrong_usage_exits_64_with_one_line(arguments: list[str], capsys: pytest
     assert "--help" in said.err
 
 
-COMMANDS = "init status explain topology dsn query logs history failover pause resume requests spec demo version"
+COMMANDS = (
+    "init status explain topology dsn query logs history failover pause resume requests spec demo version"
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS.split())
