@@ -43,8 +43,8 @@ KEYS = Keys(CLUSTER)
 
 TABLE = "pgha_demo"
 
-STORY_LIMIT_S = 120.0
-STEP_LIMIT_S = 30.0
+STORY_LIMIT_S = 300.0
+STEP_LIMIT_S = 60.0
 """Wide on purpose: what is tested is what happens, not how fast."""
 
 SMALL = {"shared_buffers": "16MB", "max_connections": "40"}

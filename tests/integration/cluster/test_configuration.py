@@ -145,7 +145,6 @@ def test_slots_of_earlier_terms_go_and_those_of_others_stay(running: Cluster) ->
                 functools.partial(running.value, uid, names),
                 only_of_this_term,
                 f"{uid} has only slots of this term",
-                within_s=30,
             )
             assert "backup_tool" in left.split()
 

@@ -20,9 +20,6 @@ STRICT = ClusterSpec.from_plain(
 )
 """Only the other site acknowledges, also while it does not stream."""
 
-REBUILT_S = 60.0
-"""Two servers recover, are judged, and are cloned beside their data before there is a route."""
-
 COUNT = "SELECT count(*) FROM never_acknowledged"
 KNOWN = "SELECT count(*) FROM pg_class WHERE relname = 'never_acknowledged'"
 
@@ -79,9 +76,7 @@ def test_members_that_are_ahead_of_the_new_primary_give_up_what_nobody_acknowled
             await running.until(lambda seen: named_after(term, seen), "the other site goes on")
             named = running.primary
             await running.start(old, neighbour)
-            await running.until(
-                lambda seen: seen.view and seen.view.route, "a route once one is rebuilt", within_s=REBUILT_S
-            )
+            await running.until(lambda seen: seen.view and seen.view.route, "a route once one is rebuilt")
             await running.until_well(term=term + 1)
 
         assert named in away
@@ -89,4 +84,4 @@ def test_members_that_are_ahead_of_the_new_primary_give_up_what_nobody_acknowled
             assert running.incarnation(uid) != life
             assert await running.value(uid, COUNT) == 0
 
-    running.run(story(), timeout_s=3 * REBUILT_S)
+    running.run(story())

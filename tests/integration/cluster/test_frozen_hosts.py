@@ -12,7 +12,7 @@ import pytest
 from common.status.documents import Documents
 from keeper.processes import find
 from pgha.demo.layout import SITES, ProxyPlace
-from tests.support.cluster import Cluster, cluster, small_layout
+from tests.support.cluster import STEP_LIMIT_S, Cluster, cluster, small_layout
 from tests.support.ports import free_port
 from tests.support.standstill import stopped
 
@@ -52,7 +52,7 @@ def test_a_primary_that_wakes_after_its_successor_acknowledges_nothing(running: 
                 await running.until(lambda seen: routed_after(term, seen), "a route in a new term")
                 successor = running.primary
                 await running.more_writes()
-            await asyncio.wait([commit], timeout=30)
+            await asyncio.wait([commit], timeout=STEP_LIMIT_S)
             await running.until_well(term=term + 1)
 
         assert successor != old

@@ -11,12 +11,13 @@ import pytest
 from common.model.spec import ClusterSpec
 from tests.support.cluster import SMALL, Cluster, cluster
 
-FENCE_AFTER_S = 4.0
+FENCE_AFTER_S = 7.0
+AWAY_S = FENCE_AFTER_S + 3.0
 
 SHORT = ClusterSpec.from_plain(
     {
         "durability": {"survive": "node"},
-        "timings": {"proxy_timeout": "3s", "fence_after": f"{FENCE_AFTER_S:g}s"},
+        "timings": {"proxy_timeout": "5s", "fence_after": f"{FENCE_AFTER_S:g}s"},
         "postgres": {"parameters": SMALL},
     }
 )
@@ -34,7 +35,7 @@ async def without_store(running: Cluster) -> AsyncIterator[None]:
     [etcd] = running.demo.layout.etcd
     await running.kill_service(etcd.uid)
     try:
-        await asyncio.sleep(2 * FENCE_AFTER_S)
+        await asyncio.sleep(AWAY_S)
         yield
     finally:
         await running.start(etcd.uid)
@@ -71,7 +72,7 @@ def test_proxy_and_keeper_may_be_restarted_while_the_store_is_away(running: Clus
                     await running.kill_service(name)
                     await running.start(name)
                     await running.more_writes()
-                await asyncio.sleep(2 * FENCE_AFTER_S)
+                await asyncio.sleep(AWAY_S)
                 await running.more_writes()
             await running.until_well(term=term)
 
@@ -98,4 +99,4 @@ def test_a_primary_without_store_and_standbys_stops_itself_and_says_why(running:
             await running.until_well(term=term + 1)
             await running.more_writes()
 
-    running.run(story(), timeout_s=120)
+    running.run(story())

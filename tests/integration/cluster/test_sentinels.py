@@ -9,15 +9,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.cluster import Cluster, cluster
+from common.model.spec import ClusterSpec
+from tests.support.cluster import SMALL, UNDAMPED, Cluster, cluster
 
-LEASE_LEFT_S = 2.0
-"""Of a lease of 3 s that is renewed every second so much is left at least."""
+SPEC = ClusterSpec.from_plain(
+    {
+        "durability": {"survive": "node"},
+        "postgres": {"parameters": SMALL},
+        "timings": {**UNDAMPED, "lease_ttl": "12s"},
+    }
+)
+
+LEASE_LEFT_S = 8.0
+"""Of a lease of 12 s that is renewed every four seconds so much is left at least."""
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Cluster]:
-    with cluster() as made:
+    with cluster(spec=SPEC) as made:
         yield made
 
 
