@@ -16,10 +16,12 @@ class Forwarder:
 
     A frozen direction keeps its connections open and passes nothing, as a paused host or a network that
     drops packets does; what was sent meanwhile arrives after :meth:`thaw`. Cut connections are reset.
+    Before each chunk of 64 kB that is passed it waits ``pause_s``.
     """
 
-    def __init__(self, to_port: int) -> None:
+    def __init__(self, to_port: int, *, pause_s: float = 0.0) -> None:
         self.port = free_port()
+        self._pause_s = pause_s
         self._to_port = to_port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -92,6 +94,7 @@ class Forwarder:
         with contextlib.suppress(OSError):
             while data := await source.read(_CHUNK_BYTES):
                 await gate.wait()
+                await asyncio.sleep(self._pause_s)
                 target.write(data)
                 await target.drain()
         target.transport.abort()

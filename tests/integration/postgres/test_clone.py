@@ -17,7 +17,8 @@ from common.model.wal import ZERO, Switch
 from common.runtime.disk import StateFiles
 from keeper.postgres.port import PromotionOrder, Source
 from keeper.processes import find_programs
-from tests.support.aio import eventually, run
+from tests.support.aio import LIMIT_S, eventually, run
+from tests.support.forwarder import Forwarder
 from tests.support.postgres import (
     BY_ITSELF,
     FIRST_LIFE,
@@ -26,7 +27,6 @@ from tests.support.postgres import (
     Servers,
     copy_data,
     new_root,
-    refuses,
     servers,
 )
 
@@ -181,11 +181,13 @@ def test_a_clone_whose_keeper_was_killed_is_recognised() -> None:
             two = group.make("two")
             source = await slot_for(one, two)
             secret = two.settings.replication_password
-            keeper = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", KEEPER, str(two.root), str(two.settings.port)),
-                *(str(source.port), source.name, secret),
-            )
-            status = await asyncio.wait_for(keeper.wait(), 30)
+            # So that it cannot end before its keeper has been killed.
+            async with Forwarder(source.port, pause_s=0.05) as slow:
+                keeper = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-c", KEEPER, str(two.root), str(two.settings.port)),
+                    *(str(slow.port), source.name, secret),
+                )
+                status = await asyncio.wait_for(keeper.wait(), LIMIT_S)
             running = find_programs(PROGRAMS, two.root)
             before = await two.server.inspect()
             after = await two.server.recover()
@@ -249,74 +251,15 @@ async def diverged(group: Servers) -> tuple[Server, Server, Switch]:
     new = await group.standby(old, "two")
     await old.value("CREATE TABLE t AS SELECT generate_series(1, 1000) AS id")
     await old.caught_up(new)
-    final = await new.server.seal(10)
+    final = await new.server.seal(LIMIT_S)
     await old.value("INSERT INTO t VALUES (0)")
     await old.server.kill()
-    await new.server.promote(PromotionOrder(2, final.lsn, BY_ITSELF), 10)
+    await new.server.promote(PromotionOrder(2, final.lsn, BY_ITSELF), LIMIT_S)
     await new.value("INSERT INTO t VALUES (-1)")
     await old.start()
-    await old.server.seal(10)
-    await old.server.stop("fast", 10)
+    await old.server.seal(LIMIT_S)
+    await old.server.stop("fast", LIMIT_S)
     return new, old, Switch(1, final.lsn)
-
-
-def test_a_diverged_primary_is_rewound_and_follows() -> None:
-    """It loses what the lineage has not, gets what it has, and is a new life with nobody to count."""
-
-    async def story() -> None:
-        async with servers() as group:
-            new, old, fork = await diverged(group)
-            old.life = "0000f00d"
-            source = await slot_for(new, old, 2)
-            rewinding = asyncio.create_task(
-                old.server.rewind(source, old.life, SPEC, timeline=2, timeout_s=30)
-            )
-            await new.server.checkpoint(30)
-            await rewinding
-            found = await old.server.inspect()
-            await old.start(source=source)
-            await new.caught_up(old)
-            seen = await old.server.observe()
-
-            assert (found.marker, found.unfinished) == ("0000f00d", None)
-            assert (seen.timeline, seen.history) == (2, (fork,))
-            assert seen.synchronous_standby_names == 'ANY 1 ("nobody")'
-            assert seen.following == old.name(2)
-            assert await old.value("SELECT min(id) FROM t") == -1
-            assert await old.value("SELECT count(*) FROM t WHERE id = 0") == 0
-
-    run(story())
-
-
-def test_a_rewind_waits_for_the_primarys_checkpoint() -> None:
-    """Before it the control data name the old timeline, and pg_rewind would see nothing to do."""
-
-    async def story() -> None:
-        async with servers() as group:
-            new, old, _ = await diverged(group)
-            source = await slot_for(new, old, 2)
-            await refuses(
-                lambda limit_s: old.server.rewind(source, "0000f00d", SPEC, timeline=9, timeout_s=limit_s),
-                "not 9",
-            )
-
-            assert (await old.server.inspect()).unfinished is None
-
-    run(story())
-
-
-def test_an_unclean_directory_is_not_rewound() -> None:
-    """A crashed server is recovered first."""
-
-    async def story() -> None:
-        async with servers() as group:
-            one = await group.primary()
-            await one.server.kill()
-            source = Source("127.0.0.1", one.settings.port, "nobody")
-            with pytest.raises(PostgresUnavailable, match="stopped cleanly first"):
-                await one.server.rewind(source, "0000f00d", SPEC, timeline=2, timeout_s=5)
-
-    run(story())
 
 
 def test_a_rewind_that_was_interrupted_leaves_only_a_clone() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
@@ -16,7 +15,7 @@ from common.model.spec import PostgresSpec
 from common.model.wal import ZERO, Lsn
 from keeper.postgres.port import NOBODY
 from keeper.processes import postmaster_pid
-from tests.support.aio import run
+from tests.support.aio import LIMIT_S, run, until
 from tests.support.postgres import BY_ITSELF, SPEC, Server, servers, sync_of
 
 ROWS_OF_ROLES = """
@@ -40,7 +39,7 @@ async def log_in(server: Server, user: str, password: str, database: str = "post
         user=user,
         password=password,
         dbname=database,
-        connect_timeout=5,
+        connect_timeout=60,
     )
     await connection.close()
 
@@ -143,12 +142,12 @@ def test_alter_system_on_a_managed_parameter_is_seen_and_undone() -> None:
                 await connection.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
                 await connection.execute("ALTER SYSTEM SET work_mem = '9MB'")
                 await connection.execute("SELECT pg_reload_conf()")
-            seen = await one.server.observe()
+            # A reload is not waited for.
+            seen = await until(one.server.observe, lambda seen: seen.undone, "it is seen")
             await one.server.configure(SPEC)
-            after = await one.server.observe()
+            after = await until(one.server.observe, lambda seen: not seen.undone, "it is undone")
 
             assert seen.undone == ("synchronous_standby_names",)
-            assert after.undone == ()
             assert after.synchronous_standby_names == 'ANY 1 ("nobody")'
             assert await one.value("SELECT current_setting('work_mem')") == "9MB"
 
@@ -166,14 +165,10 @@ def test_alter_system_is_undone_also_beside_a_spec_that_postgres_refuses() -> No
                 await connection.execute("SELECT pg_reload_conf()")
             with pytest.raises(InvalidSpec, match="PostgreSQL refuses"):
                 await one.server.configure(with_parameters(work_mem="enormous"))
-            names = ""
-            for _ in range(100):  # a reload is not waited for
-                names = (await one.server.observe()).synchronous_standby_names
-                if names:
-                    break
-                await asyncio.sleep(0.05)
+            # A reload is not waited for.
+            seen = await until(one.server.observe, lambda seen: seen.synchronous_standby_names, "the reload")
 
-            assert names == 'ANY 1 ("nobody")'
+            assert seen.synchronous_standby_names == 'ANY 1 ("nobody")'
 
     run(story())
 
@@ -186,9 +181,9 @@ def test_a_new_spec_takes_back_neither_a_seal_nor_a_sync_set() -> None:
             one = await group.primary()
             two = await group.standby(one)
             wanted = sync_of(1, two)
-            await one.server.apply_sync(wanted, [wanted], 10)
+            await one.server.apply_sync(wanted, [wanted], LIMIT_S)
             await one.server.configure(with_parameters(work_mem="7MB"))
-            await two.server.seal(10)
+            await two.server.seal(LIMIT_S)
             await two.server.configure(with_parameters(work_mem="7MB"))
 
             assert two.name(1) in (await one.server.observe()).synchronous_standby_names
@@ -207,7 +202,7 @@ def test_a_standby_starts_with_no_less_than_its_wal_asks_for() -> None:
             await one.start(writable=BY_ITSELF)
             await one.server.ensure_roles()
             two = await group.standby(one)
-            await two.server.stop("fast", 10)
+            await two.server.stop("fast", LIMIT_S)
             await two.start(source=one.source_for(two, 1))
 
             assert await two.value("SELECT current_setting('max_connections')") == "70"

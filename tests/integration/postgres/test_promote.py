@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from common.errors import InvariantViolated, PostgresUnavailable
+from common.errors import InvariantViolated
 from common.model.wal import Lsn, Switch
 from keeper.postgres.history import history_file, read_history
 from keeper.postgres.port import NOBODY, PromotionOrder, Source
-from tests.support.aio import run, until
-from tests.support.postgres import BY_ITSELF, Server, Servers, servers, sync_of
+from tests.support.aio import LIMIT_S, run, until
+from tests.support.postgres import BY_ITSELF, Server, Servers, servers
 
 
 async def sealed_standby(group: Servers, uid: str = "two") -> tuple[Server, Lsn]:
@@ -21,28 +21,7 @@ async def sealed_standby(group: Servers, uid: str = "two") -> tuple[Server, Lsn]
     await primary.value("CREATE TABLE t AS SELECT 1 AS id")
     await primary.caught_up(standby)
     await primary.server.kill()
-    return standby, (await standby.server.seal(10)).lsn
-
-
-@pytest.mark.parametrize("timeline", [2, 7])
-def test_a_promotion_takes_exactly_the_named_timeline(timeline: int) -> None:
-    """With and without a gap; it starts waiting for the ordered sync set, and is checked again later."""
-
-    async def story() -> None:
-        async with servers() as group:
-            standby, end = await sealed_standby(group)
-            order = PromotionOrder(timeline, end, NOBODY)
-            promoted = await standby.server.promote(order, 10)
-            seen = await standby.server.observe()
-
-            assert (promoted.timeline, promoted.fork) == (timeline, end)
-            assert promoted.history == (Switch(1, end),)
-            assert (seen.in_recovery, seen.timeline, seen.history) == (False, timeline, (Switch(1, end),))
-            assert seen.synchronous_standby_names == 'ANY 1 ("nobody")'
-            assert await standby.server.check_promotion(order) == promoted
-            assert await standby.server.promote(order, 10) == promoted
-
-    run(story())
+    return standby, (await standby.server.seal(LIMIT_S)).lsn
 
 
 def test_two_promotions_from_one_fork_get_different_timelines() -> None:
@@ -55,56 +34,13 @@ def test_two_promotions_from_one_fork_get_different_timelines() -> None:
             three = await group.standby(primary, "three")
             await primary.caught_up(two)
             await primary.caught_up(three)
-            await primary.server.stop("fast", 10)  # both get all of its WAL
-            ends = [(await each.server.seal(10)).lsn for each in (two, three)]
-            first = await two.server.promote(PromotionOrder(2, ends[0], NOBODY), 10)
-            second = await three.server.promote(PromotionOrder(3, ends[1], NOBODY), 10)
+            await primary.server.stop("fast", LIMIT_S)  # both get all of its WAL
+            ends = [(await each.server.seal(LIMIT_S)).lsn for each in (two, three)]
+            first = await two.server.promote(PromotionOrder(2, ends[0], NOBODY), LIMIT_S)
+            second = await three.server.promote(PromotionOrder(3, ends[1], NOBODY), LIMIT_S)
 
             assert ends[0] == ends[1] == first.fork == second.fork
             assert (first.timeline, second.timeline) == (2, 3)
-
-    run(story())
-
-
-def test_a_standby_crosses_a_gap_of_timelines_by_itself() -> None:
-    """It follows at once, before the promotion has ended, and needs no restart."""
-
-    async def story() -> None:
-        async with servers() as group:
-            primary = await group.primary()
-            two = await group.standby(primary, "two")
-            three = await group.standby(primary, "three")
-            for standby, other in ((two, three), (three, two)):
-                await standby.server.keep_slots({other.name(1): Lsn(0)}, drop_others=False)
-            await primary.caught_up(two)
-            await primary.server.kill()
-            final = await two.server.seal(10)
-            await three.server.seal(10)
-            copied = await two.server.copy_slots(2)
-            start_id = three.server.start_id
-            await three.server.follow(two.source_for(three, 2), [1, 6], 10)
-            await two.server.promote(PromotionOrder(6, final.lsn, BY_ITSELF), 10)
-            await two.server.apply_sync(sync_of(1, three, term=2), [BY_ITSELF], 10)
-            seen = await three.server.observe()
-
-            assert copied == (three.name(2),)
-            assert (seen.timeline, seen.history) == (6, (Switch(1, final.lsn),))
-            assert seen.receiver is not None
-            assert seen.receiver.slot == three.name(2)
-            assert three.server.start_id == start_id
-
-    run(story())
-
-
-def test_a_standby_at_another_point_is_not_promoted() -> None:
-    """The order names the final position; anything else is refused, and recovery goes on."""
-
-    async def story() -> None:
-        async with servers() as group:
-            standby, end = await sealed_standby(group)
-            with pytest.raises(PostgresUnavailable, match="replay stands at"):
-                await standby.server.promote(PromotionOrder(2, Lsn(end + 8), NOBODY), 10)
-            assert (await standby.server.observe()).in_recovery
 
     run(story())
 
@@ -119,27 +55,6 @@ def test_a_server_that_came_up_on_another_timeline_is_stopped() -> None:
             with pytest.raises(InvariantViolated, match="came up on timeline 2"):
                 await standby.server.check_promotion(PromotionOrder(3, end, NOBODY))
             assert standby.server.start_id is None
-
-    run(story())
-
-
-def test_an_interrupted_promotion_leaves_nothing_that_a_start_would_wait_for() -> None:
-    """Reserved numbers above the greatest real timeline go before a start; the next order is met."""
-
-    async def story() -> None:
-        async with servers() as group:
-            standby, end = await sealed_standby(group)
-            for timeline in (2, 3, 4):
-                history_file(standby.data, timeline).touch()
-            await standby.server.kill()
-            await standby.start()
-            left = list((standby.data / "pg_wal").glob("*.history"))
-            final = await standby.server.seal(10)
-            promoted = await standby.server.promote(PromotionOrder(6, end, NOBODY), 10)
-
-            assert left == []
-            assert final.lsn == end
-            assert promoted.timeline == 6
 
     run(story())
 
@@ -160,8 +75,8 @@ def test_reserved_numbers_are_archived_where_archiving_is_on() -> None:
             await standby.start(source=primary.source_for(standby, 1))
             await primary.caught_up(standby)
             await primary.server.kill()
-            final = await standby.server.seal(10)
-            await standby.server.promote(PromotionOrder(4, final.lsn, NOBODY), 10)
+            final = await standby.server.seal(LIMIT_S)
+            await standby.server.promote(PromotionOrder(4, final.lsn, NOBODY), LIMIT_S)
             status = standby.data / "pg_wal" / "archive_status"
 
             async def archived() -> set[str]:
@@ -187,18 +102,18 @@ async def heard_of_an_abandoned_timeline(group: Servers, *, behind: bool) -> tup
     await primary.caught_up(two)
     await primary.caught_up(three)
     if behind:
-        await three.server.seal(10)
+        await three.server.seal(LIMIT_S)
         await primary.value("CREATE TABLE only_on_two AS SELECT 1 AS id")
         await primary.caught_up(two)
-    await primary.server.stop("fast", 10)  # whoever is connected gets all of its WAL
-    fork = (await two.server.seal(10)).lsn
-    end = (await three.server.seal(10)).lsn
-    await two.server.promote(PromotionOrder(2, fork, BY_ITSELF), 10)
+    await primary.server.stop("fast", LIMIT_S)  # whoever is connected gets all of its WAL
+    fork = (await two.server.seal(LIMIT_S)).lsn
+    end = (await three.server.seal(LIMIT_S)).lsn
+    await two.server.promote(PromotionOrder(2, fork, BY_ITSELF), LIMIT_S)
     await two.server.kill()
     history_file(three.data, 2).write_bytes(history_file(two.data, 2).read_bytes())
     history_file(three.data, 2).chmod(0o644)
     # The startup process looks for newer timelines each time it has run dry.
-    await three.server.seal(10)
+    await three.server.seal(LIMIT_S)
     await until(
         lambda: asyncio.to_thread((three.root / "postgres.log").read_text),
         lambda log: "new target timeline is 2" in log,
@@ -214,7 +129,7 @@ def test_a_standby_that_heard_of_an_abandoned_timeline_is_promoted_from_its_own(
     async def story() -> None:
         async with servers() as group:
             standby, end, fork = await heard_of_an_abandoned_timeline(group, behind=behind)
-            promoted = await standby.server.promote(PromotionOrder(3, end, NOBODY), 10)
+            promoted = await standby.server.promote(PromotionOrder(3, end, NOBODY), LIMIT_S)
 
             assert (end < fork) == behind
             assert promoted.history == (Switch(1, end),)
@@ -231,14 +146,14 @@ def test_a_standby_leaves_an_abandoned_timeline_to_follow_the_lineage() -> None:
             standby, end, _ = await heard_of_an_abandoned_timeline(group, behind=False)
             other = group.made[0]  # the first primary, which has everything up to the fork and no more
             await other.start()
-            await other.server.seal(10)
-            final = await other.server.seal(10)
+            await other.server.seal(LIMIT_S)
+            final = await other.server.seal(LIMIT_S)
             assert final.lsn == end
-            await other.server.promote(PromotionOrder(3, end, BY_ITSELF), 10)
+            await other.server.promote(PromotionOrder(3, end, BY_ITSELF), LIMIT_S)
             await other.server.keep_slots({standby.name(3): Lsn(0)}, drop_others=False)
             before = standby.server.start_id
             source = Source("127.0.0.1", other.settings.port, standby.name(3))
-            await standby.server.follow(source, [1, 3], 10)
+            await standby.server.follow(source, [1, 3], LIMIT_S)
             await other.value("CREATE TABLE t AS SELECT 1 AS id")
             await other.caught_up(standby)
 

@@ -7,11 +7,8 @@ import asyncio
 import psycopg
 import pytest
 
-from common.errors import PostgresUnavailable
-from common.model.wal import Lsn
-from keeper.postgres.port import NOBODY, PromotionOrder
-from keeper.postgres.seal import receivers
-from tests.support.aio import run, until
+from keeper.postgres.port import PromotionOrder
+from tests.support.aio import LIMIT_S, run, until
 from tests.support.postgres import BY_ITSELF, Server, Servers, servers, sync_of
 from tests.support.writers import writers
 
@@ -20,7 +17,7 @@ async def pair(group: Servers) -> tuple[Server, Server]:
     """A primary whose commits wait for its one standby."""
     primary = await group.primary()
     standby = await group.standby(primary)
-    await primary.server.apply_sync(sync_of(1, standby), [BY_ITSELF, sync_of(1, standby)], 10)
+    await primary.server.apply_sync(sync_of(1, standby), [BY_ITSELF, sync_of(1, standby)], LIMIT_S)
     return primary, standby
 
 
@@ -67,7 +64,7 @@ def test_nothing_is_acknowledged_beyond_the_final_position(replay: str) -> None:
                 if replay == "in conflict":
                     reader = await have_a_conflict(primary, standby)
                 await acknowledged.more(20)
-                final = await standby.server.seal(10)
+                final = await standby.server.seal(LIMIT_S)
                 at_the_seal = set(acknowledged.ids)
                 await asyncio.sleep(0.3)
                 later = acknowledged.ids - at_the_seal
@@ -75,36 +72,13 @@ def test_nothing_is_acknowledged_beyond_the_final_position(replay: str) -> None:
             if reader is not None:
                 await reader.close()
             order = PromotionOrder(2, final.lsn, BY_ITSELF)
-            await standby.server.promote(order, 10)
+            await standby.server.promote(order, LIMIT_S)
 
             await acknowledged.must_all_be_on(standby)
             assert len(acknowledged.ids) >= 40
             # Flushed before the seal was reported; the client heard of it a moment later.
             assert len(later) <= 3
             assert moved == final.lsn
-
-    run(story())
-
-
-def test_a_sealed_standby_stays_sealed_over_reloads_and_restarts_nothing() -> None:
-    """A second seal says the same; a reload brings no WAL receiver back while the primary runs."""
-
-    async def story() -> None:
-        async with servers() as group:
-            primary, standby = await pair(group)
-            first = await standby.server.seal(10)
-            start_id = standby.server.start_id
-            await primary.value("CREATE TABLE later (id int)")
-            await standby.server.reload()
-            await asyncio.sleep(0.2)
-            second = await standby.server.seal(10)
-
-            assert first == second
-            assert first.timeline == 1
-            assert first.history == ()
-            assert first.lsn < await primary.lsn()
-            assert standby.server.start_id == start_id
-            assert receivers(standby.server._instance.running.pid) == []
 
     run(story())
 
@@ -118,42 +92,11 @@ def test_alter_system_cannot_undo_a_seal() -> None:
             upstream = await standby.value("SELECT current_setting('primary_conninfo')")
             async with await standby.connect() as connection:
                 await connection.execute(f"ALTER SYSTEM SET primary_conninfo = '{upstream}'")
-            final = await standby.server.seal(10)
+            final = await standby.server.seal(LIMIT_S)
             await primary.value("CREATE TABLE later (id int)")
             await asyncio.sleep(0.1)
 
             assert await standby.value("SELECT current_setting('primary_conninfo')") == ""
             assert await standby.replayed() == final.lsn
-
-    run(story())
-
-
-def test_a_primary_cannot_seal() -> None:
-    """A server out of recovery is refused and goes on."""
-
-    async def story() -> None:
-        async with servers() as group:
-            primary = await group.primary(sync=NOBODY)
-            with pytest.raises(PostgresUnavailable, match="a primary cannot seal"):
-                await primary.server.seal(10)
-            assert await primary.lsn() > Lsn(0)
-
-    run(story())
-
-
-def test_a_crashed_primary_seals_with_all_it_had() -> None:
-    """Started in recovery with nobody to follow, it replays to the end of its own WAL and reports that."""
-
-    async def story() -> None:
-        async with servers() as group:
-            primary = await group.primary()
-            await primary.value("CREATE TABLE t AS SELECT generate_series(1, 1000) AS id")
-            end = await primary.lsn()
-            await primary.server.kill()
-            await primary.start()
-            final = await primary.server.seal(10)
-
-            assert final.lsn >= end
-            assert await primary.value("SELECT count(*) FROM t") == 1000
 
     run(story())
