@@ -23,8 +23,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: setup ## run a cluster of two sites here, kill its primary, show that nothing is lost
 	$(BIN)/pgha demo --exercise crash
 
+# Most integration tests wait more than they work, so more processes than cores; the long files come first,
+# so that at the end no core waits for one of them.
 test: setup ## run the tests, on real PostgreSQL and real etcd
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile tests/unit tests/contract tests/integration
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder \
+		tests/integration tests/contract tests/unit
 
 check: setup ## ruff, mypy --strict over code and tests, and the tidy test
 	$(BIN)/ruff check .
