@@ -1,12 +1,12 @@
 """Since when it is proven that this primary is still the only one (protocol, section 7).
 
 Two things prove it. A linearizable read of the store, as of the moment it was sent, if the view that it
-returned names this life primary. Or an attestation: a record, written by this primary, that ``k`` members
-of every sync set in force have flushed; those members had not sealed when it was begun, so no failover can
-have completed by then. A set that this keeper has not seen yet changes nothing: it can only be one more
-pending set, since ``current`` changes only after the primary's own report, so that a failover needs a quorum
-of a set known here too. Hence the last view obeyed, kept on disk, is enough to attest by, over a restart of
-the keeper as well.
+returned names this life primary, or has given its term up and names nobody yet. Or an attestation: a record,
+written by this primary, that ``k`` members of every sync set in force have flushed; those members had not
+sealed when it was begun, so no failover can have completed by then. A set that this keeper has not seen yet
+changes nothing: it can only be one more pending set, since ``current`` changes only after the primary's
+own report, so that a failover needs a quorum of a set known here too. Hence the last view obeyed, kept on
+disk, is enough to attest by, over a restart of the keeper as well.
 
 With ``k = 0`` in force no standby need ever have sealed: there is no attestation.
 """
@@ -54,8 +54,10 @@ class Proof:
     since: float
 
 
-def _names(view: ClusterView, incarnation: str) -> bool:
-    return view.primary is not None and view.primary.incarnation == incarnation
+def _is_last(view: ClusterView, incarnation: str) -> bool:
+    """Whether a life is the last that was named: its term may be over, but then nobody has the next one."""
+    last = view.primary or view.old_primary
+    return last is not None and last.incarnation == incarnation
 
 
 def why_not_attest(view: ClusterView | None, uid: str, incarnation: str | None, role: str | None) -> str:
@@ -136,9 +138,9 @@ class Contact:
         return reason
 
     def _store_proof(self) -> float:
-        """The last moment as of which the store showed a view that names this life primary."""
+        """The last moment as of which the store showed a view that has nobody but this life as primary."""
         view, life = self._view(), self._local.state.life
-        if view is not None and life is not None and self._shows_view() and _names(view, life.incarnation):
+        if view is not None and life is not None and self._shows_view() and _is_last(view, life.incarnation):
             self._shown = Proof(view.term, life.incarnation, self._mirror.fresh_since())
         return self._counts(self._shown)
 

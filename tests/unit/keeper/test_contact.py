@@ -13,7 +13,7 @@ import pytest
 from common.errors import PostgresUnavailable, UnsafeOperation
 from common.model.keys import Keys
 from common.model.reports import PostgresRole
-from common.model.view import ClusterView, SyncMember, SyncSet, SyncState
+from common.model.view import ClusterView, Primary, SyncMember, SyncSet, SyncState
 from common.model.wal import ZERO, Lsn
 from common.store.memory import MemoryEtcd, MemoryStore
 from common.store.mirror import Mirror
@@ -265,6 +265,23 @@ def test_what_another_life_or_term_has_proven_counts_for_nothing() -> None:
             there.postgres.takes_s = None
 
             assert there.contact.unproven_s >= 30
+
+    run(story())
+
+
+@pytest.mark.parametrize(("uid", "proven"), [(UID, True), ("sandun-2", False)])
+def test_a_primary_whose_term_was_given_up_goes_on_while_the_store_shows_that_nobody_has_the_next_one(
+    uid: str, *, proven: bool
+) -> None:
+    """Or it could never be named again without a restart; what is said of another's term proves nothing."""
+    old = Primary(uid=uid, incarnation=INCARNATIONS[uid], timeline=2, fork=ZERO)
+    sealing = view(phase="sealing", primary=None, old_primary=old, route=None)
+
+    async def story() -> None:
+        async with bench(sealing) as there:
+            await there.clock.advance(30)
+
+            assert (there.contact.unproven_s <= 2.0) is proven
 
     run(story())
 
