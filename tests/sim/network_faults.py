@@ -64,6 +64,15 @@ def split_sites(world: World, _: str, chance: Random) -> Undo:
     return _cut(world, _between_sites(world, chance), both=chance.random() < 0.7)
 
 
+def cut_site(world: World, whom: str, _: Random) -> Undo:
+    """The site of a host hears nothing of the others; who is in it goes on among themselves."""
+    network = world.network
+    site = network.site_of(whom)
+    inside = [host for host in network.hosts if network.site_of(host) == site]
+    outside = [host for host in network.hosts if network.site_of(host) != site]
+    return _cut(world, [(one, other) for one in inside for other in outside], both=True)
+
+
 def split_sites_replication(world: World, _: str, chance: Random) -> Undo:
     return _cut(world, _between_sites(world, chance), both=True, kind=REPLICATION)
 

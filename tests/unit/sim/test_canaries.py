@@ -104,27 +104,35 @@ def test_a_dropped_floor_is_seen_where_a_standby_lags() -> None:
     assert run(story, safety_only=True).is_good
 
 
-def story_of(storm: storms_wal.Storm, seed: int, keepers: tuple[int, int], seconds: float) -> Scenario:
-    return Scenario(seed, keepers, Durability(), Timings(), tuple(storm(Random(seed), 3.0)), seconds)
+SHAPES = ((3, 0), (3, 2), (2, 2))
 
 
-STORIES = {
-    "position_not_final": story_of(storms_wal.lagging_replay, 2, (3, 0), 16.0),
-    "seal_while_receiving": story_of(storms_wal.back_at_the_seal, 7, (3, 2), 16.0),
-    "choose_by_lsn": story_of(storms_wal.tail_of_a_load, 2, (2, 2), 24.0),
-    "attest_by_old_heartbeat": Scenario(
-        1, (2, 2), Durability(), Timings(), (Fault("split_sites", 3.0, 9.0, "any", 1),), 16.0
-    ),
-}
-"""For each bug one story that shows it."""
+def story_of(storm: storms_wal.Storm, seed: int) -> Scenario:
+    faults = tuple(storm(Random(seed), 3.0))
+    return Scenario(seed, SHAPES[seed % 3], Durability(), Timings(), faults, 24.0)
 
 
-@pytest.mark.parametrize("name", STORIES)
-def test_a_canary_is_seen_in_its_story(name: str) -> None:
-    """Without it the very same story goes well."""
+def divided(chance: Random, at_s: float) -> list[Fault]:
+    return [Fault.drawn(chance, "cut_site", "primary", at_s, 9.0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "storm"),
+    [
+        ("position_not_final", storms_wal.lagging_replay),
+        ("seal_while_receiving", storms_wal.back_at_the_seal),
+        ("choose_by_lsn", storms_wal.tail_of_a_load),
+        ("attest_by_old_heartbeat", divided),
+    ],
+)
+def test_a_canary_is_seen_in_its_storm(name: str, storm: storms_wal.Storm) -> None:
+    """Not each time: who is first is chance. Without the bug the very same story goes well."""
     canary = all_canaries()[name]
-    planted = run(STORIES[name], canary=canary.plant, safety_only=True)
 
-    assert {violation.invariant for violation in planted.violations[:1]} <= canary.breaks
-    assert planted.violations
-    assert run(STORIES[name], safety_only=True).is_good
+    def is_seen_in(story: Scenario) -> bool:
+        found = run(story, canary=canary.plant, safety_only=True).violations
+        return bool(found) and found[0].invariant in canary.breaks
+
+    seen = next((story for story in (story_of(storm, seed) for seed in range(60)) if is_seen_in(story)), None)
+    assert seen is not None
+    assert run(seen, safety_only=True).is_good
