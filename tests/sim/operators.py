@@ -89,6 +89,7 @@ class Operators:
         acceptance = self._acceptance(found, clock.wall())
         await clock.sleep(thinks_s)
         await accept(store, KEYS, found, acceptance)
+        world.causes += 1  # what follows may seal in a new term
         world.say(f"accepted: generation {acceptance.generation}, term {acceptance.term}")
         return str(await wait_followed(store, KEYS, acceptance, clock, WAITS_S))
 
