@@ -66,6 +66,7 @@ class Operators:
         self._chance: Random = world.stream("operators")
         self._called: Process | None = None
         self._looked = 0
+        self._read: tuple[bytes, frozenset[str]] = (b"", frozenset())
 
     # What they do.
 
@@ -199,7 +200,9 @@ class Operators:
         said = self._codes() & {SUSPENDED, "failovers_stopped"}
         return bool(is_paused or said or self._world.restores.suspended())
 
-    def _codes(self) -> set[str]:
+    def _codes(self) -> frozenset[str]:
         item = self._world.etcd.data._items.get(KEYS.reasons)
-        reasons = ReasonsDocument.from_bytes(item.value).reasons if item is not None else ()
-        return {reason.code for reason in reasons}
+        if item is not None and item.value != self._read[0]:
+            reasons = ReasonsDocument.from_bytes(item.value).reasons
+            self._read = item.value, frozenset(reason.code for reason in reasons)
+        return self._read[1] if item is not None else frozenset()
