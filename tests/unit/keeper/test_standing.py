@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -11,7 +10,6 @@ from common.model.identity import Acceptance
 from common.model.keys import Keys
 from common.model.reasons import SUSPENDED
 from common.model.view import Primary
-from common.runtime.disk import StateFiles
 from common.store.mirror import Mirror
 from keeper import steps
 from keeper.actions import STATE, Actions
@@ -20,6 +18,7 @@ from keeper.local import Local
 from keeper.postgres.port import Postgres
 from keeper.standing import Standing
 from keeper.state import KeeperState
+from tests.support.disk import MemoryDisk
 from tests.support.facts import local_settings, upstream
 from tests.support.healthy import NOW, view
 from tests.unit.common.store.builders import World, in_a_world
@@ -32,9 +31,9 @@ NAMED = Primary(uid="sandun-1", incarnation="0000000a", timeline=3)
 class Keeper:
     """As much of a keeper as reads the store, on a disk of its own."""
 
-    def __init__(self, world: World, root: Path, state: KeeperState | None = None) -> None:
+    def __init__(self, world: World, disk: MemoryDisk, state: KeeperState | None = None) -> None:
         self.local = Local(local_settings(), state or KeeperState(keeper_id="k"), "1", "0")
-        actions = Actions(cast("Postgres", None), StateFiles(root), self.local, lambda: "0000000b", 1.0)
+        actions = Actions(cast("Postgres", None), disk, self.local, lambda: "0000000b", 1.0)
         mirrors = [Mirror(world.store, world.clock, prefix) for prefix in (KEYS.view, KEYS.spec, KEYS.store)]
         self.actions = actions
         self.documents = Documents(KEYS, self.local.settings.uid)
@@ -53,12 +52,7 @@ class Keeper:
         return another
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path
-
-
-def test_a_restored_view_is_not_obeyed_until_an_operator_has_accepted_it(root: Path) -> None:
+def test_a_restored_view_is_not_obeyed_until_an_operator_has_accepted_it() -> None:
     """Nor after a restart; then the view that follows is, and the new store is the one that is known."""
 
     async def story(world: World) -> None:
@@ -66,14 +60,15 @@ def test_a_restored_view_is_not_obeyed_until_an_operator_has_accepted_it(root: P
         world.put(KEYS.view, view(generation=9).to_bytes())
         backup = world.server.backup()
         world.put(KEYS.view, view(generation=17).to_bytes())
-        first = Keeper(world, root)
+        disk = MemoryDisk()
+        first = Keeper(world, disk)
         await world.clock.advance(1)
         obeyed = await first.obeys()
         world.server.restore(backup, cluster_id=2)
         await world.clock.advance(3)
         refused = await first.obeys()
-        kept = await StateFiles(root).read(STATE)
-        again = Keeper(world, root, KeeperState.model_validate(kept))
+        kept = await disk.read(STATE)
+        again = Keeper(world, disk, KeeperState.model_validate(kept))
         was_suspended = again.standing.suspended
         await world.clock.advance(1)
         refused_again = await again.obeys()
@@ -101,12 +96,12 @@ def test_a_restored_view_is_not_obeyed_until_an_operator_has_accepted_it(root: P
     in_a_world(story)()
 
 
-def test_while_suspended_the_store_shows_nothing_that_could_prove_a_primary(root: Path) -> None:
+def test_while_suspended_the_store_shows_nothing_that_could_prove_a_primary() -> None:
     """Not even with the very view that is obeyed: it may be read on the wrong one of two stores."""
 
     async def story(world: World) -> None:
         world.put(KEYS.view, view().to_bytes())
-        keeper = Keeper(world, root)
+        keeper = Keeper(world, MemoryDisk())
         await world.clock.advance(1)
         await keeper.obeys()
         before = keeper.standing.shows(keeper.documents)
@@ -120,12 +115,12 @@ def test_while_suspended_the_store_shows_nothing_that_could_prove_a_primary(root
     in_a_world(story)()
 
 
-def test_a_disk_that_fails_suspends_all_the_same(root: Path) -> None:
+def test_a_disk_that_fails_suspends_all_the_same() -> None:
     """What it does not take is not obeyed either."""
 
     async def story(world: World) -> None:
         world.put(KEYS.view, view().to_bytes())
-        keeper = Keeper(world, root)
+        keeper = Keeper(world, MemoryDisk())
         await world.clock.advance(1)
         await keeper.obeys()
         world.server.restore(world.server.backup(), cluster_id=2)
@@ -163,15 +158,15 @@ FORBIDDEN = (
 
 
 @pytest.mark.parametrize("step", [*ALLOWED, *FORBIDDEN], ids=lambda step: type(step).__name__)
-def test_while_suspended_nothing_makes_a_primary_or_destroys_data(root: Path, step: steps.Step) -> None:
+def test_while_suspended_nothing_makes_a_primary_or_destroys_data(step: steps.Step) -> None:
     """All else goes on: a standby that ends is needed for every commit."""
 
     async def story(world: World) -> None:
-        keeper = Keeper(world, root)
+        keeper = Keeper(world, MemoryDisk())
         at_rest = keeper.standing.hold_back(step)
         held = Keeper(
             world,
-            root,
+            MemoryDisk(),
             KeeperState(keeper_id="k").changed(
                 store=keeper.local.state.memory.changed(suspended=("no view",))
             ),

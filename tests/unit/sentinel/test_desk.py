@@ -54,7 +54,7 @@ def at_a_desk(story: Callable[[Desk], Coroutine[Any, Any, None]], documents: Doc
         async with serving as url, aiohttp.ClientSession() as session:
             await story(Desk(server, store, session, url))
 
-    run(main(), timeout_s=20)
+    run(main())
 
 
 def test_a_request_is_handed_in_looked_at_and_taken_back() -> None:
