@@ -43,9 +43,12 @@ KEYS = Keys(CLUSTER)
 
 TABLE = "pgha_demo"
 
-STORY_LIMIT_S = 300.0
-STEP_LIMIT_S = 60.0
+STORY_LIMIT_S = 600.0
+STEP_LIMIT_S = 120.0
 """Wide on purpose: what is tested is what happens, not how fast."""
+
+LOG_SHOWN = 2000
+"""Characters from the end of a keeper's log, where a test fails and that keeper says nothing itself."""
 
 SMALL = {"shared_buffers": "16MB", "max_connections": "40"}
 
@@ -155,9 +158,11 @@ class Cluster:
             view = self.documents.view
             states = {uid: (each.state, each.role) for uid, each in self.documents.keepers.items()}
             shown = f"phase {view.phase} of term {view.term}" if view else "no view"
+            silent = [place.uid for place in self.demo.layout.keepers if place.uid not in states]
+            logs = "".join(f"\n{uid}: {self.log(uid)[-LOG_SHOWN:]}" for uid in silent)
             raise AssertionError(
                 f"not within {within_s:g} s: {what}; {shown}; {states}; {self.reasons()}; "
-                f"{why_not_healthy(self.documents, self.demo.layout)}"
+                f"{why_not_healthy(self.documents, self.demo.layout)}{logs}"
             )
 
     async def until_true(
