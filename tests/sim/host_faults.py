@@ -14,6 +14,8 @@ from tests.sim.scenario import draw_durability, draw_timings
 from tests.sim.services import KEYS, Unit
 
 if TYPE_CHECKING:
+    from common.model.view import ClusterView
+    from tests.sim.postgres.directory import Directory
     from tests.sim.world import World
 
 Undo = Callable[[], None]
@@ -212,11 +214,17 @@ def fill_disk(world: World, whom: str, chance: Random) -> Undo:
     return undo
 
 
+def _has_left(data: Directory, view: ClusterView) -> bool:
+    """Whether a directory's newest timeline is none of the lineage."""
+    return data.greatest_timeline not in {entry.timeline for entry in view.lineage}
+
+
 def wipe(world: World, whom: str, chance: Random) -> None:
     """A data directory is lost; once in a run, and never the last copy: that loses commits by design.
 
-    Under ``k = 0`` the others may be behind the floor, or, with a store that was restored, nobody knows where
-    it ended: then nobody may ever be promoted without an operator who takes any loss.
+    Under ``k = 0`` the others may be behind the floor or on a timeline that was left, or, with a store that
+    was restored, nobody knows where it ended: then nobody may ever be promoted without an operator who takes
+    any loss.
     """
     whom = keeper_host(world, whom, chance)
     host = world.fleet.hosts[whom]
@@ -229,9 +237,10 @@ def wipe(world: World, whom: str, chance: Random) -> None:
         return
     if last_copy(world.ledger, host.data, others) is not None:
         return
-    if world.view is not None and world.view.sync.lease_protects and world.restores.may_happen:
+    view = world.view
+    if view is not None and view.sync.lease_protects and world.restores.may_happen:
         return
-    if world.view is not None and all(other.wal.flushed < world.view.floor for other in others):
+    if view is not None and all(other.wal.flushed < view.floor or _has_left(other, view) for other in others):
         return
     world.has_wiped = True
     world.lost_lives.append((whom, host.data.marker))
