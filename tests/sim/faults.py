@@ -58,6 +58,8 @@ class Faults:
             self._entered(view.phase)
         if before is not None and len(view.sync.pending) > len(before.sync.pending):
             self._entered("pending")
+            if view.sync.target.members - view.sync.current.members:
+                self._entered("entering")
 
     def _report_written(self, uid: str, raw: bytes) -> None:
         if not self._waiting and not self._until:
@@ -105,7 +107,8 @@ class Faults:
     def _resolve(self, role: str, chance: Random) -> str:
         """The host that a role stands for now; ``any`` and roles that nobody has are by chance.
 
-        ``sync 1`` and ``sync 2`` are two different members of the sync set, where it has two.
+        ``sync 1`` and ``sync 2`` are two different members of the sync set, where it has two; an
+        ``entrant`` is one that only a pending set has.
         """
         world, view = self._world, self._world.view
         named = (view.primary or view.old_primary) if view else None
@@ -119,7 +122,11 @@ class Faults:
             number = int(role.removeprefix("sync ")) - 1
             if number < len(members):
                 return members[number]
-        if role == "standby" or role.startswith("sync"):
+        if role == "entrant" and view is not None:
+            entering = view.sync.target.members - view.sync.current.members
+            if entering:
+                return chance.choice(sorted(entering)).uid
+        if role in {"standby", "entrant"} or role.startswith("sync"):
             others = [host for host in world.keeper_hosts if named is None or host != named.uid]
             return chance.choice(others or world.keeper_hosts)
         return chance.choice((*world.keeper_hosts, *world.sentinel_hosts, *world.proxy_hosts))

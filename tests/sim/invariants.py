@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from common.model.view import ClusterView
 from common.model.wal import ZERO, Lsn
-from tests.sim.histories import differing, holds_flushed, last_copy, setting, settings_in_use
+from tests.sim.copies import Copies
+from tests.sim.histories import differing, holds_flushed, setting, settings_in_use
 from tests.sim.ledger import Acknowledged
 from tests.sim.postgres import oracle
 from tests.sim.postgres.directory import Directory
@@ -54,6 +55,7 @@ class Invariants:
         self._reigns_from = 0
         """The first term of the present primary, which may have been named again since, without a restart."""
         self.checks: Counter[str] = Counter()
+        self._copies = Copies(world)
         self.terms_begun = 0
         self.first_route_s = math.inf
         world.views.on_view.append(self._view_written)
@@ -89,6 +91,7 @@ class Invariants:
         if view.route is not None and (before is None or before.route is None):
             self.first_route_s = min(self.first_route_s, self._world.loop.time())
             self._routed(view)
+            self._copies.routed(view)
 
     def postgres_event(self, event: Event, host: SimHost, directory: Directory | None) -> None:
         """What the simulated servers tell."""
@@ -100,7 +103,7 @@ class Invariants:
             self._writable_from[host.name] = (server, server.end)
             self._one_acknowledger()
         elif event in {"rewound", "discarded"} and directory is not None:
-            self._last_copies(host, directory)
+            self._copies.given_up(host, directory)
 
     def _acknowledged(self, server: Server, record: Record) -> None:
         if record.commit is None:
@@ -185,19 +188,6 @@ class Invariants:
             self._violated(
                 "I3", f"the primary {host.name} lacks {len(missing)} acknowledged commits: {shown}"
             )
-
-    def _last_copies(self, host: SimHost, directory: Directory) -> None:
-        """I3: no rewind or clone destroys the last copy of an acknowledged commit."""
-        self.checks["I3 copies"] += 1
-        others = [
-            copy
-            for other in self._world.fleet.hosts.values()
-            for copy in (other.data, other.new, other.old)
-            if copy is not None and copy is not directory
-        ]
-        number = last_copy(self._world.ledger, directory, others)
-        if number is not None:
-            self._violated("I3", f"{host.name} destroys the last copy of {number}")
 
     def at_end(self) -> None:
         """I3 and I9, once all is well again."""

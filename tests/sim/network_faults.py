@@ -33,6 +33,17 @@ def cut_but_one(world: World, whom: str, chance: Random) -> Undo:
     return _cut(world, [(whom, other) for other in others if other not in {whom, friend}], both=True)
 
 
+def one_streams(world: World, whom: str, chance: Random) -> Undo:
+    """WAL flows between a server and one that acknowledges alone: elsewhere the network for it has failed."""
+    whom = _keeper_host(world, whom, chance)
+    counted = {member.uid for member in world.view.sync.target.members} if world.view else set()
+    others = [host for host in world.keeper_hosts if host != whom]
+    friend = chance.choice([host for host in others if host in counted] or others)
+    others = [host for host in world.keeper_hosts if host not in {whom, friend}]
+    pairs = [(one, other) for one in others for other in world.keeper_hosts if one != other]
+    return _cut(world, pairs, both=True, kind=REPLICATION)
+
+
 def cut_one_way(world: World, whom: str, chance: Random) -> Undo:
     pairs = [(whom, other) for other in _others(world, whom)]
     return _cut(world, pairs if chance.random() < 0.5 else [(b, a) for a, b in pairs], both=False)

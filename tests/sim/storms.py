@@ -11,7 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from tests.sim import storms_wal
+from tests.sim import storms_of_lives, storms_wal
 from tests.sim.fault import Fault
 
 SHARE: Final = 0.5
@@ -155,4 +155,5 @@ KINDS: Final[tuple[Storm, ...]] = (
     _nobody_left,
     _divided_sites,
     *storms_wal.KINDS,
+    *storms_of_lives.KINDS,
 )

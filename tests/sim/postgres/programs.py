@@ -164,6 +164,7 @@ class Rewind(_Copying):
         if self._is_needed:
             if fork < own.wal.kept_from:
                 return "could not find previous WAL record"
+            self.host.fleet.tell("rewound", self.host, own)
             own.torn = True
         return ""
 
@@ -171,7 +172,6 @@ class Rewind(_Copying):
         """The data are the source's, but consistent only once its WAL up to now has been replayed."""
         if self._is_needed:
             origin, host = server.directory, self.host
-            host.fleet.tell("rewound", host, host.data)
             copied_until = server.flush_position
             made = Directory(
                 origin.system_identifier,

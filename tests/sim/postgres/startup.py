@@ -250,3 +250,16 @@ class Startup:
         self.replayed = wal.end
         self.promoting = False
         self.server.left_recovery()
+        self._checkpoint_in_time()
+
+    def _checkpoint_in_time(self) -> None:
+        """PostgreSQL asks for a checkpoint by itself after a promotion; it is a spread one."""
+        engine = self.server.host.engine
+        self.server.life.later(engine.draw(engine.delays.spread_checkpoint_s), self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        host = self.server.host
+        if host.disk_hangs:
+            host.when_disk_answers(self.server.life, self.server.checkpoint)
+        else:
+            self.server.checkpoint()

@@ -38,6 +38,7 @@ class Delays:
     recovery_s_per_mb: float = 0.05
     promotion_s: float = 0.01
     checkpoint_s: float = 0.05
+    spread_checkpoint_s: float = 2.0
     stop_s: float = 0.02
     kill_s: float = 0.005
     initdb_s: float = 0.5
