@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from common.model import lineage
-from common.model.view import ClusterView, SyncMember, SyncSet, SyncState
+from common.model.view import ClusterView, Fenced, SyncMember, SyncSet, SyncState
 from common.model.wal import ZERO, Lsn
 from common.store.port import Compare, Delete, Outcome, Put, Store
 from sentinel.decide import choice, failover, routing, sealing, sync_set
@@ -51,6 +51,14 @@ def _choose_without_pending(observed: Observed, view: ClusterView) -> Any:
 
 def _choose_without_floor(observed: Observed, view: ClusterView) -> Any:
     return _choose_primary(observed, view.changed(floor=ZERO))
+
+
+def _choose_as_if_sealed(observed: Observed, view: ClusterView) -> Any:
+    """Take the old primary that an agent has switched off for one that has sealed."""
+    sealed, old = choice.sealed_candidates(observed, view), view.old_primary
+    if sealed and old is not None and Fenced(old.uid, view.term) in view.fenced:
+        return choice._among_the_safe(observed, view, sealed, choice._least(view, sealed), waited=True)
+    return _choose_primary(observed, view)
 
 
 def _lower_quorum(each: SyncSet) -> int:
@@ -182,6 +190,12 @@ CANARIES: Final = (
         "a member of a set counts by its name, whichever life it is in",
         SETS,
         lambda: function(sealing.missing_for, _missing_by_name),
+    ),
+    Canary(
+        "fenced_counts_as_sealed",
+        "a fence agent's success counted as a seal: nobody else of the sets need have sealed",
+        SETS,
+        lambda: function(_choose_primary, _choose_as_if_sealed),
     ),
     Canary(
         "drop_the_floor",

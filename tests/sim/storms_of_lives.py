@@ -9,7 +9,7 @@ from typing import Final
 from tests.sim.fault import Fault
 
 
-def _newcomer_dies(chance: Random, at_s: float) -> list[Fault]:
+def newcomer_dies(chance: Random, at_s: float) -> list[Fault]:
     """A standby is back and enters the sync set; before that is done the primary dies, and so does it.
 
     Either at once, or while the primary, cut off from the store, goes on with the new set for a while.
@@ -34,7 +34,7 @@ def _newcomer_dies(chance: Random, at_s: float) -> list[Fault]:
     return found
 
 
-def _one_streams(chance: Random, at_s: float) -> list[Fault]:
+def one_streams(chance: Random, at_s: float) -> list[Fault]:
     """WAL flows to one standby alone; the primary ends with more than that one has, and comes back."""
     ends_s = at_s + 0.8 + 3 * chance.random()
     return [
@@ -46,9 +46,22 @@ def _one_streams(chance: Random, at_s: float) -> list[Fault]:
     ]
 
 
+def fenced(chance: Random, at_s: float) -> list[Fault]:
+    """The primary is switched off by its agent while one that has acknowledged stands still."""
+    dies_s = at_s + 0.5 + chance.random()
+    still_s = dies_s + 0.2 + 1.3 * chance.random()
+    whom = chance.choice(("sync 1", "sync 2"))
+    return [
+        Fault.drawn(chance, "configure_fences", "any", at_s, 0.0),
+        Fault.drawn(chance, chance.choice(("cut_host", "crash_host")), "primary", dies_s, 9.0),
+        Fault.drawn(chance, chance.choice(("pause", "crash_host")), whom, still_s, 9.0),
+    ]
+
+
 KINDS: Final = (
-    _newcomer_dies,
-    _newcomer_dies,
-    _one_streams,
-    _one_streams,
+    fenced,
+    newcomer_dies,
+    newcomer_dies,
+    one_streams,
+    one_streams,
 )

@@ -10,7 +10,7 @@ import pytest
 
 from common.model.spec import Durability, Timings
 from sentinel.decide import core
-from tests.sim import storms_wal
+from tests.sim import storms_of_lives, storms_wal
 from tests.sim.canaries import PRODUCT, Canary, NothingToReplace, all_canaries, attribute, function
 from tests.sim.canaries_hunt import recorded
 from tests.sim.fault import Fault
@@ -109,7 +109,8 @@ SHAPES = ((3, 0), (3, 2), (2, 2))
 
 def story_of(storm: storms_wal.Storm, seed: int) -> Scenario:
     faults = tuple(storm(Random(seed), 3.0))
-    return Scenario(seed, SHAPES[seed % 3], Durability(), Timings(), faults, 24.0)
+    durability = Durability(mode="strict" if seed % 2 else "degrade")
+    return Scenario(seed, SHAPES[seed % 3], durability, Timings(), faults, 24.0)
 
 
 def divided(chance: Random, at_s: float) -> list[Fault]:
@@ -123,6 +124,9 @@ def divided(chance: Random, at_s: float) -> list[Fault]:
         ("seal_while_receiving", storms_wal.back_at_the_seal),
         ("choose_by_lsn", storms_wal.tail_of_a_load),
         ("attest_by_old_heartbeat", divided),
+        ("forget_pending_in_quorum", storms_of_lives.newcomer_dies),
+        ("new_life_without_route", storms_of_lives.one_streams),
+        ("fenced_counts_as_sealed", storms_of_lives.fenced),
     ],
 )
 def test_a_canary_is_seen_in_its_storm(name: str, storm: storms_wal.Storm) -> None:
