@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
+from common.store.port import Put
 from tests.sim.extras import LONGEST_PAUSE_S, WEIGHTS, extras
 from tests.sim.run import run
 from tests.sim.scenario import LONGEST_S, draw
+from tests.unit.sim.test_etcd import Stage
 from tests.unit.sim.test_world import assert_good, fault, scenario
 
 UNTIL_S = 42.0
@@ -79,3 +82,22 @@ def test_every_kind_is_drawn_and_the_same_for_the_same_seed() -> None:
 
     assert kinds >= {*WEIGHTS, "hang_disk", "pause_postgres", "pause"}
     assert extras(7, UNTIL_S) == extras(7, UNTIL_S)
+
+
+def test_what_may_be_asked_twice_is_done_twice_and_a_transaction_never() -> None:
+    """A doubled request for a lease leaves one that nobody knows; a doubled keepalive comes late."""
+    stage = Stage()
+    stage.etcd.doubled = 1.0
+    leases: list[int] = []
+
+    async def story() -> None:
+        await stage.store.grant_lease(5)
+        before = stage.etcd.data.revision
+        await stage.store.transact([], [Put("/k", b"1")])
+        await asyncio.sleep(4.5)
+        leases.extend(stage.etcd.data._leases)
+        assert stage.etcd.data.revision == before + 1
+
+    stage.run(story())
+
+    assert len(leases) == 2
