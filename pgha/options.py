@@ -87,6 +87,13 @@ def target(
             help="File with that user's password; or set PGHA_ETCD_PASSWORD.",
         ),
     ] = None,
+    etcd_timeout_s: Annotated[
+        float,
+        typer.Option(
+            envvar="PGHA_ETCD_TIMEOUT_S",
+            help="Seconds until a call to etcd is given up: longer bears slower disks.",
+        ),
+    ] = EtcdSettings().timeout_s,
 ) -> Target:
     """Read the common options; raises typer.BadParameter for contradictions and bad values."""
     password = None if etcd_password_file else os.environ.get("PGHA_ETCD_PASSWORD")
@@ -100,6 +107,7 @@ def target(
                 "user": etcd_user,
                 "password": SecretStr(password) if password else None,
                 "password_file": etcd_password_file,
+                "timeout_s": etcd_timeout_s,
             }
         )
         return Target(Keys(check_name("--cluster", cluster)), etcd)

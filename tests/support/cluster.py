@@ -316,7 +316,8 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         """With it ``pgha`` is about this cluster."""
         endpoints = ",".join(self.demo.layout.endpoints)
-        return {**os.environ, "PGHA_CLUSTER": CLUSTER, "PGHA_ETCD_ENDPOINTS": endpoints}
+        own = {"PGHA_CLUSTER": CLUSTER, "PGHA_ETCD_ENDPOINTS": endpoints, "PGHA_ETCD_TIMEOUT_S": "30"}
+        return os.environ | own
 
     async def end(self) -> None:
         await self.demo.end(keep=False)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from pgha.demo.services import CLUSTER
 from pgha.main import run
 from tests.support.cluster import Cluster
 
@@ -31,11 +30,7 @@ class Said:
 def pgha(cluster: Cluster, *arguments: str, **environment: str) -> Said:
     """Run one command to its end, with what else shall stand in the environment."""
     out, err = io.StringIO(), io.StringIO()
-    named = {
-        "PGHA_CLUSTER": CLUSTER,
-        "PGHA_ETCD_ENDPOINTS": ",".join(cluster.demo.layout.endpoints),
-        **environment,
-    }
+    named = cluster.environment | environment
     with (
         mock.patch.dict(os.environ, named),
         contextlib.redirect_stdout(out),

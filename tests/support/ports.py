@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 
 # Below Linux's range for outgoing connections, which takes ports as it likes.
-_FIRST, _LAST = 15_000, 32_000
+_FIRST, _LAST = 15_000, 25_000
+_BLOCKS = range(25_000, 32_000, 100)
 _LOCKS = Path(tempfile.gettempdir()) / f"pgha-test-ports-{os.getuid()}"
 _held: dict[int, int] = {}
 
@@ -29,6 +30,15 @@ def free_port() -> int:
 def free_ports(count: int) -> list[int]:
     """Return several free ports."""
     return [free_port() for _ in range(count)]
+
+
+def free_block(count: int) -> int:
+    """Return the first of so many ports in a row that nobody listens on; they stay ours as long."""
+    assert count <= _BLOCKS.step
+    for first in random.SystemRandom().sample(_BLOCKS, len(_BLOCKS)):
+        if first not in _held and _lock(first) and all(map(_can_bind, range(first, first + count))):
+            return first
+    raise AssertionError("no free block of ports found")
 
 
 def _lock(port: int) -> bool:

@@ -70,9 +70,11 @@ def test_a_fenced_standby_is_stopped_kept_as_it_is_and_comes_back(running: Clust
             await running.more_writes()
             await running.stop_service(uid)
             await running.start(uid)
+            term = running.view.term
             await running.crash(running.primary)
-            await running.until(lambda seen: seen.view and seen.view.route is None, "the route goes")
-            await running.until(lambda seen: seen.view and seen.view.route, "a route again")
+            await running.until(
+                lambda seen: seen.view and seen.view.term > term and seen.view.route, "a route in a new term"
+            )
             report, fenced = running.report(uid), running.view.member(uid)
             await running.more_writes()
             await asked(running, "unfence", uid)

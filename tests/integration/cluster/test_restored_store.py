@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import pytest
 from common.model.reasons import SUSPENDED
 from common.status.documents import Documents
 from common.store.port import Put
-from pgha.demo.services import CLUSTER
 from pgha.exits import Exit
 from tests.support import etcd_backup
 from tests.support.cluster import KEYS, SPEC, STEP_LIMIT_S, Cluster, cluster
@@ -82,11 +80,7 @@ def resume(running: Cluster, *arguments: str) -> subprocess.CompletedProcess[str
         text=True,
         timeout=STEP_LIMIT_S,
         check=False,
-        env={
-            **os.environ,
-            "PGHA_CLUSTER": CLUSTER,
-            "PGHA_ETCD_ENDPOINTS": ",".join(running.demo.layout.endpoints),
-        },
+        env=running.environment,
     )
 
 

@@ -42,6 +42,7 @@ def etcd() -> Iterator[EtcdServer]:
 def clean_store(etcd: EtcdServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHA_CLUSTER", "demo")
     monkeypatch.setenv("PGHA_ETCD_ENDPOINTS", etcd.url)
+    monkeypatch.setenv("PGHA_ETCD_TIMEOUT_S", f"{LIMIT_S:g}")
 
     async def clear() -> None:
         store = EtcdStore(EtcdSettings(endpoints=(etcd.url,), timeout_s=LIMIT_S))
@@ -267,15 +268,6 @@ def test_history_shows_the_latest_events_oldest_first(
     ]
 
 
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Children can be interrupted, also those of tests in the background, where SIGINT is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("ctrl_c")
 def test_history_follows_until_it_is_interrupted(etcd: EtcdServer) -> None:
     """New events appear as they are written; Ctrl-C is how it ends."""
     put(etcd, event(1))
@@ -298,7 +290,6 @@ def test_history_follows_until_it_is_interrupted(etcd: EtcdServer) -> None:
         process.communicate()
 
 
-@pytest.mark.usefixtures("ctrl_c")
 def test_status_watch_ends_without_an_error_at_ctrl_c(etcd: EtcdServer) -> None:
     """Ending it is no failure of the cluster."""
     put(etcd, stored(documents()))
@@ -327,7 +318,7 @@ def test_status_of_a_dead_store_exits_3_soon(etcd: EtcdServer, capsys: pytest.Ca
     etcd.pause()
     began = time.monotonic()
     try:
-        assert run(["status"]) == 3
+        assert run(["status", "--etcd-timeout-s", "2"]) == 3
     finally:
         etcd.resume()
     assert time.monotonic() - began < LIMIT_S

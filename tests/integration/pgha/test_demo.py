@@ -18,7 +18,7 @@ import pytest
 from pgha.demo.layout import PORTS
 from tests.checks.check import assert_holds
 from tests.checks.jsonlines import read_history
-from tests.support.ports import free_port
+from tests.support.ports import free_block
 
 LIMIT_S = 180.0
 KEYS = {
@@ -36,19 +36,6 @@ KEYS = {
 }
 
 
-def free_base() -> int:
-    """A port from which on as many are free as the demo may use."""
-    while True:
-        base = free_port()
-        if all(_is_free(port) for port in range(base, base + PORTS)):
-            return base
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A directory that PostgreSQL's own user can get to, which pytest's own are not."""
@@ -60,7 +47,7 @@ def place() -> Iterator[Path]:
 def start(place: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start a demo whose directory lies in ``place``."""
     return subprocess.Popen(
-        [sys.executable, "-m", "pgha", "demo", "--port-base", str(free_base()), *arguments],
+        [sys.executable, "-m", "pgha", "demo", "--port-base", str(free_block(PORTS)), *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -119,7 +106,7 @@ def test_a_demo_that_is_told_to_end_while_it_starts_leaves_nothing(place: Path) 
             assert demo.poll() is None
         time.sleep(1.0)
         demo.send_signal(signal.SIGTERM)
-        demo.communicate(timeout=60)
+        demo.communicate(timeout=LIMIT_S)
     finally:
         demo.kill()
         demo.communicate()
@@ -131,7 +118,7 @@ def test_a_demo_that_is_told_to_end_while_it_starts_leaves_nothing(place: Path) 
 
 def test_a_port_in_use_is_reported_before_anything_starts(place: Path) -> None:
     """The port, who wanted it, and what to do; no directory is made."""
-    base = free_base()
+    base = free_block(PORTS)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", base + 70))
         listener.listen()
@@ -140,7 +127,7 @@ def test_a_port_in_use_is_reported_before_anything_starts(place: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=LIMIT_S,
             env={**os.environ, "TMPDIR": str(place)},
             check=False,
         )
@@ -159,7 +146,7 @@ def test_missing_programs_are_named_before_anything_starts(place: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=LIMIT_S,
         env={**os.environ, "TMPDIR": str(place)},
         check=False,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,9 +13,8 @@ import pytest
 
 from common.runtime.http import http_server, log_route
 from common.runtime.tail import LogTail
-from pgha.demo.services import CLUSTER
 from pgha.logs.gather import Line, Reader
-from tests.support.aio import run
+from tests.support.aio import LIMIT_S, run
 from tests.support.cluster import Cluster, cluster
 from tests.support.commands import pgha
 
@@ -130,13 +128,12 @@ def test_wrong_services_and_clusters_are_named(running: Cluster) -> None:
 
 def test_new_lines_are_followed_until_ctrl_c(running: Cluster) -> None:
     """A failover is seen as it happens."""
-    environment = {"PGHA_CLUSTER": CLUSTER, "PGHA_ETCD_ENDPOINTS": ",".join(running.demo.layout.endpoints)}
     process = subprocess.Popen(
         [sys.executable, "-m", "pgha", "logs", "--follow", "-n", "1", "-o", "json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **environment},
+        env=running.environment,
     )
     assert process.stdout is not None
     try:
@@ -145,7 +142,7 @@ def test_new_lines_are_followed_until_ctrl_c(running: Cluster) -> None:
         while json.loads(process.stdout.readline())["event"] != "route_set":
             pass
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(LIMIT_S) == 0
     finally:
         process.kill()
         process.communicate()

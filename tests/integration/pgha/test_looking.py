@@ -153,11 +153,11 @@ def test_sql_comes_from_a_file_too(running: Cluster, tmp_path: Path) -> None:
 def test_a_statement_has_a_deadline(running: Cluster) -> None:
     """The server itself ends it, so nothing goes on behind the command's back."""
     began = time.monotonic()
-    said = query(running, "SELECT pg_sleep(60)", "--timeout", "0.5")
+    said = query(running, "SELECT pg_sleep(600)", "--timeout", "0.5")
 
     assert said.code == 1
     assert "statement timeout" in said.err
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 300
 
 
 @pytest.mark.parametrize(
