@@ -1,7 +1,7 @@
 """``/api/v1/requests``: what operators ask for, at any sentinel; a follower's answer is as good.
 
 A request is only a write of the store. Until the API knows who asks, it takes one from this host alone, and
-only as ``application/json``, which no page in a browser can send to another site unasked.
+from no page in a browser there: browsers name the page's origin with each POST and DELETE.
 """
 
 from __future__ import annotations
@@ -127,6 +127,8 @@ def _local(handler: Handler) -> Handler:
             is_local = False
         if not is_local:
             raise web.HTTPForbidden(text="requests are taken from this host alone: run pgha here, or by etcd")
+        if "Origin" in http.headers:
+            raise web.HTTPForbidden(text="requests are not taken from pages in a browser")
         return await handler(http)
 
     return checked

@@ -76,6 +76,16 @@ class Continue(Operation):
     TERM_COUNTS: ClassVar[bool] = True
 
 
+class Force(Operation):
+    """A failover although acknowledged commits may be lost; ``off`` are members that are off for certain."""
+
+    kind: Literal["force"] = "force"
+    off: tuple[Name, ...] = Field(default=(), max_length=64)
+    to: Name | None = None
+    TERM_COUNTS: ClassVar[bool] = True
+    EXCLUSIVE: ClassVar[bool] = True
+
+
 class _OfMember(Operation):
     """What concerns one member."""
 
@@ -127,7 +137,7 @@ class Restart(Operation):
 
 
 AnyOperation = Annotated[
-    Pause | Resume | Continue | Fence | Unfence | Reinit | Remove | Reload | Restart,
+    Pause | Resume | Continue | Force | Fence | Unfence | Reinit | Remove | Reload | Restart,
     Field(discriminator="kind"),
 ]
 

@@ -47,6 +47,18 @@ class Word(Value):
         return f"{self.by} at {self.at:%Y-%m-%d %H:%M:%S %Z}"
 
 
+class Forced(Value):
+    """An operator's word that a failover shall be made although acknowledged commits may be lost.
+
+    ``off`` are the members of which it says that nothing of their PostgreSQL runs; ``to`` is who shall be
+    promoted, None for the furthest. It counts until somebody is named.
+    """
+
+    word: Word
+    off: frozenset[str] = frozenset()
+    to: str | None = None
+
+
 class SyncSet(Value):
     """The standbys whose flush a commit waits for, and how many of them: ``ANY k (members)``.
 
@@ -125,7 +137,7 @@ class LastReport(Value):
 
 
 class Forsaken(Value):
-    """A life that was primary under ``k = 0`` and was succeeded without its last WAL.
+    """A life that was primary and was succeeded without its last WAL: under ``k = 0``, or by force.
 
     ``fork`` is where its successor was promoted; ``lost_bytes`` how much WAL it had beyond what the lineage
     kept, absent until it is back and has said.
@@ -194,12 +206,16 @@ class ClusterView(Document):
         default=None, description="while sealing under k = 0: what the old primary reported last"
     )
     forsaken: tuple[Forsaken, ...] = Field(
-        default=(), description="primaries under k = 0 that were succeeded without their last WAL"
+        default=(),
+        description="primaries that were succeeded without their last WAL: under k = 0, or by force",
     )
     sync: SyncState
     lineage: tuple[LineageEntry, ...] = ()
     floor: Lsn = ZERO
     greatest_timeline: int = 1
+    forced: Forced | None = Field(
+        default=None, description="while sealing: the word that takes the place of seals that cannot be had"
+    )
     rebuild_beside: bool = Field(
         default=False,
         description="the primary lacks standbys and has no route yet: a diverged member, whose data may be "

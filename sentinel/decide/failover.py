@@ -8,6 +8,7 @@ from common.model.view import ClusterView, LineageEntry, Primary, SyncSet, SyncS
 from common.model.wal import Lsn
 from sentinel.decide.choice import Candidate, Choice, choose_primary, sealed_candidates
 from sentinel.decide.durability import sync_set_of_the_sealed
+from sentinel.decide.forcing import choose_forced
 from sentinel.decide.losses import forsaken_by
 from sentinel.decide.observed import Change, Decision, Observed, next_view
 from sentinel.decide.sealing import standbys_suffice
@@ -43,6 +44,7 @@ def name_again(observed: Observed, view: ClusterView) -> Change | None:
         phase="promoting",
         primary=old,
         old_primary=None,
+        forced=None,
         old_primary_may_start=False,
         old_primary_last=None,
     )
@@ -99,7 +101,8 @@ def name_primary(observed: Observed, view: ClusterView, choice: Choice, chosen: 
         forsaken=forsaken_by(view, chosen.position.lsn, choice),
         sync=SyncState(current=SyncSet(id=view.generation + 1, k=k, members=members)),
         lineage=lineage,
-        floor=Lsn(max(view.floor, choice.least)),
+        floor=Lsn(max(view.floor, choice.least)) if view.forced is None else choice.least,
+        forced=None,
         greatest_timeline=timeline,
     )
     old = view.old_primary.uid if view.old_primary else None
@@ -121,7 +124,10 @@ def during_sealing(observed: Observed, view: ClusterView) -> Decision:
     again = name_again(observed, view)
     if again is not None:
         return Decision(again, ())
-    choice = choose_primary(observed, view)
+    if view.forced is not None:
+        choice = choose_forced(observed, view, sealed_candidates(observed, view), view.forced)
+    else:
+        choice = choose_primary(observed, view)
     if choice.candidate is not None:
         return Decision(name_primary(observed, view, choice, choice.candidate), ())
     reasons = (choice.reason,)

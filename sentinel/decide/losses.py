@@ -91,7 +91,7 @@ def _last_seal(report: KeeperReport, incarnation: str) -> SealReport | None:
 def _in_words(each: Forsaken) -> str:
     return (
         f"{each.lost_bytes} bytes of WAL of {each.uid} were lost in term {each.term}: it had written up to "
-        f"{each.ended_at}, its successor was promoted at {each.fork}; no standby had acknowledged them"
+        f"{each.ended_at}, its successor was promoted at {each.fork}"
     )
 
 
@@ -102,5 +102,5 @@ def _warning(each: Forsaken) -> Reason:
         subject=each.uid,
         text=_in_words(each),
         fix="look for what clients wrote last, before the failover, and write it again; "
-        "durability.mode degrade or strict keeps it",
+        "durability.mode degrade or strict keeps it, unless a failover is forced",
     )

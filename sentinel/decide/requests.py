@@ -20,6 +20,7 @@ from common.model.requests import (
     Asked,
     Continue,
     Fence,
+    Force,
     Pause,
     Reinit,
     Reload,
@@ -37,6 +38,7 @@ from sentinel.decide.observed import Decision, Observed
 from sentinel.decide.operations.answers import Plan, ended
 from sentinel.decide.operations.fence import fence, plan_fence, plan_unfence, unfence
 from sentinel.decide.operations.fence import said as said_of_fences
+from sentinel.decide.operations.force import force, plan_force
 from sentinel.decide.operations.go_on import go_on, plan_continue
 from sentinel.decide.operations.pause import pause, plan_pause, plan_resume, resume
 from sentinel.decide.operations.pause import said as said_of_pause
@@ -49,7 +51,9 @@ _REMOVED_AT_ONCE: Final = 20
 """Old requests that one transaction removes at most."""
 
 
-def plan_of(observed: Observed, view: ClusterView, operation: AnyOperation) -> Plan:
+def plan_of(  # noqa: C901 - one line for each kind
+    observed: Observed, view: ClusterView, operation: AnyOperation
+) -> Plan:
     """What would be done about an operation if it were asked for now."""
     match operation:
         case Pause():
@@ -58,6 +62,8 @@ def plan_of(observed: Observed, view: ClusterView, operation: AnyOperation) -> P
             return plan_resume(view)
         case Continue():
             return plan_continue(observed, view)
+        case Force():
+            return plan_force(observed, view, operation)
         case Fence():
             return plan_fence(observed, view, operation)
         case Unfence():
@@ -74,7 +80,9 @@ def plan_of(observed: Observed, view: ClusterView, operation: AnyOperation) -> P
             assert_never(operation)
 
 
-def _step(observed: Observed, view: ClusterView, asked: Asked) -> Decision:
+def _step(  # noqa: C901 - one line for each kind
+    observed: Observed, view: ClusterView, asked: Asked
+) -> Decision:
     """The next step of a request that has begun, or begins by it."""
     operation = asked.request.operation
     match operation:
@@ -84,6 +92,8 @@ def _step(observed: Observed, view: ClusterView, asked: Asked) -> Decision:
             return resume(observed, view, asked)
         case Continue():
             return go_on(observed, view, asked)
+        case Force():
+            return force(observed, view, asked, operation)
         case Fence():
             return fence(observed, view, asked, operation)
         case Unfence():

@@ -118,5 +118,6 @@ def too_few_live(observed: Observed, view: ClusterView) -> Reason:
         text="nothing is promoted: too few members that may hold the last acknowledged commits have a live "
         f"report; missing: {names}{f', or the old primary {old.uid}' if old else ''}",
         fix="start the keepers of the missing members, or of the old primary, on their data"
-        + (f"; {', '.join(sorted(view.out))} would count after pgha unfence" if view.out else ""),
+        + (f"; {', '.join(sorted(view.out))} would count after pgha unfence" if view.out else "")
+        + "; if their data are lost for good: pgha failover --force --dry-run",
     )

@@ -157,6 +157,22 @@ def test_what_is_not_there_has_ended_or_cannot_be_read_has_a_status_of_its_own()
     at_a_desk(story)
 
 
+def test_a_page_in_a_browser_asks_for_nothing() -> None:
+    """It could be anybody's page, seen by a person on the sentinel's host."""
+
+    async def story(desk: Desk) -> None:
+        headers = {"Origin": "http://127.0.0.1:7433"}
+        posted, said = await desk.call("POST", json=PAUSE, headers=headers)
+        await desk.call("POST", json={**PAUSE, "id": "mine"})
+        deleted, _ = await desk.call("DELETE", "/mine", params={"by": "ben"}, headers=headers)
+
+        assert (posted, deleted) == (403, 403)
+        assert "browser" in said["error"]
+        assert [each.cancel for each in desk.stored()] == [None]
+
+    at_a_desk(story)
+
+
 def test_too_many_open_requests_and_a_silent_store_are_said() -> None:
     """409 and 503; nothing is lost or done twice."""
 
