@@ -138,10 +138,11 @@ def _overwrite_pending(observed: Observed, view: ClusterView) -> Decision:
 
 
 def _take_any_term(observed: Observed, view: ClusterView) -> Decision:
-    """Believe what a primary says of the sync set, in whichever term it has said it."""
+    """Believe what a primary says of a sync set, in whichever term, and of whichever set."""
     report = observed.primary_report
-    if report is not None and report.sync is not None:
-        as_if = report.model_copy(update={"sync": report.sync.changed(term=view.term)})
+    if report is not None and report.sync is not None and report.sync.term != view.term:
+        said = report.sync.changed(term=view.term, applied=view.sync.target.id)
+        as_if = report.model_copy(update={"sync": said})
         observed = replace(observed, keepers={**observed.keepers, report.uid: as_if})
     return _next_sync_set(observed, view)
 
@@ -229,7 +230,7 @@ CANARIES: Final = (
     ),
     Canary(
         "adopt_report_of_old_term",
-        "what a primary has applied in an earlier term counts in this one",
+        "that a primary has applied a set in an earlier term counts as its word for this one's",
         SETS | {"I7"},
         lambda: function(_next_sync_set, _take_any_term),
     ),

@@ -78,6 +78,8 @@ class SimEtcd:
         self.late_share = 0.5
         self.deaf: dict[str, None] = {}
         """Hosts whose watches bring nothing while their calls succeed."""
+        self.in_write: dict[str, tuple[str, Callable[[], None]]] = {}
+        """What befalls a host just before it sends its next write of a key."""
         self.elections = 0
         self._chance = chance
         self._processes = {host: network.start(host, "etcd") for host in self.members}

@@ -33,6 +33,7 @@ class Faults:
         self._states: dict[str, str] = {}
         world.views.on_view.append(self._view_written)
         world.views.on_report.append(self._report_written)
+        world.views.on_leaderless.append(lambda: self._entered("leaderless"))
 
     def schedule(self, faults: tuple[Fault, ...]) -> None:
         """Let each begin when its time comes."""

@@ -43,6 +43,26 @@ def last_copy(ledger: Ledger, directory: Directory, others: Collection[Directory
     )
 
 
+def out_of_reach(ledger: Ledger, directories: Collection[Directory], view: ClusterView) -> int | None:
+    """A promised commit that a quorum of each set in force may lack, if there is one.
+
+    Where no set asks for a quorum the floor, or a lease, takes its place.
+    """
+    asking = [each for each in view.sync.in_force if 0 < each.k <= len(each.members)]
+    lives = {data.marker: data for data in directories}
+    held = [(each.k, [lives[life] for _, life in each.members if life in lives]) for each in asking]
+    return next(
+        (
+            each.number
+            for each in ledger.acknowledged.values()
+            if held
+            and each.is_promised
+            and all(sum(holds_flushed(data, each.record) for data in of) < k for k, of in held)
+        ),
+        None,
+    )
+
+
 def setting(each: SyncSet, term: int) -> SyncSetting:
     """What PostgreSQL must be told for a set, said here once more and not by the keeper's own code."""
     names = frozenset(standby_name(member.uid, member.incarnation, term) for member in each.members)

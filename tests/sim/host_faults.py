@@ -60,6 +60,20 @@ def pause(world: World, whom: str, _: Random) -> Undo:
     return lambda: unit.resume(process)
 
 
+def stop_in_write(world: World, whom: str, chance: Random) -> Undo:
+    """A sentinel stands still between what it has decided and its next write of the view."""
+    whom = whom if whom in world.sentinels else chance.choice(world.sentinel_hosts)
+    unit, in_write = _unit(world, whom), world.etcd.in_write
+    process = unit.process
+    in_write[whom] = KEYS.view, process.pause
+
+    def undo() -> None:
+        in_write.pop(whom, None)
+        unit.resume(process)
+
+    return undo
+
+
 def pause_host(world: World, whom: str, chance: Random) -> Undo:
     """A virtual machine that stands still."""
     whom = keeper_host(world, whom, chance)

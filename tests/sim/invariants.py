@@ -276,7 +276,7 @@ class Invariants:
         self.checks["I6"] += 1
         unit = self._world.keepers[host.name]
         keeper = unit.keeper
-        view = keeper.service.view if keeper else None
+        view = keeper.service._documents.view if keeper else None
         state = keeper.service._local.state if keeper else None
         if view is None or state is None or view.primary is None:
             self._violated("I6", f"{host.name} was started writable by a keeper that has read no view")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.sim.network import BETWEEN_SITES, CLIENT, ETCD, REPLICATION, WITHIN_SITE, Link
 from tests.sim.scenario import SITES
+from tests.sim.services import KEYS
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -53,9 +54,34 @@ def cut_etcd(world: World, whom: str, _: Random) -> Undo:
     return _cut(world, [(whom, other) for other in _others(world, whom)], both=True, kind=ETCD)
 
 
+def cut_in_write(world: World, whom: str, chance: Random) -> Undo:
+    """A sentinel's link to one member of etcd breaks as it writes the view, which arrives much later."""
+    whom = whom if whom in world.sentinels else chance.choice(world.sentinel_hosts)
+    network, in_write, undone = world.network, world.etcd.in_write, list[Undo]()
+    near = [member for member in world.etcd_hosts if network.site_of(member) == network.site_of(whom)]
+    pairs = [(whom, member) for member in near]
+    in_write[whom] = KEYS.view, lambda: undone.append(_cut(world, pairs, both=True, kind=ETCD))
+
+    def undo() -> None:
+        in_write.pop(whom, None)
+        for heal in undone:
+            heal()
+
+    return undo
+
+
 def cut_replication(world: World, whom: str, chance: Random) -> Undo:
     whom = _keeper_host(world, whom, chance)
     return _cut(world, [(whom, other) for other in _others(world, whom)], both=True, kind=REPLICATION)
+
+
+def cut_replication_but_one(world: World, whom: str, chance: Random) -> Undo:
+    """Cut replication of all servers but one and the one that it follows: the others lag behind anybody."""
+    whom = _keeper_host(world, whom, chance)
+    friend = chance.choice([host for host in world.keeper_hosts if host != whom])
+    lag = [host for host in world.keeper_hosts if host not in {whom, friend}]
+    pairs = [(one, other) for one in lag for other in _others(world, one)]
+    return _cut(world, pairs, both=True, kind=REPLICATION)
 
 
 def cut_clients(world: World, whom: str, chance: Random) -> Undo:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from common.model.view import ClusterView, Primary, SyncMember
+from tests.sim.histories import out_of_reach
 from tests.sim.postgres.directory import Directory
 from tests.sim.postgres.host import SimHost
 from tests.sim.views import ViewWrite
@@ -48,6 +49,8 @@ class Promotions:
 
     def _view_written(self, write: ViewWrite) -> None:
         before, view = write.before, write.view
+        if before is not None and view.primary == before.primary:
+            self._leaves_nothing_behind(before, view)
         if before is None or before.phase != "sealing" or view.primary is None:
             return
         if view.primary != before.old_primary:
@@ -70,6 +73,17 @@ class Promotions:
                     f"{view.primary.uid if view.primary else ''} is named in term {view.term}, but of {each} "
                     f"only {sorted(sealed)} have sealed",
                 )
+
+    def _leaves_nothing_behind(self, before: ClusterView, view: ClusterView) -> None:
+        """I4: a set goes only once every quorum of one that stays has what was acknowledged under it."""
+        if set(before.sync.in_force) <= set(view.sync.in_force):
+            return
+        world = self._world
+        world.invariants.checks["I4"] += 1
+        directories = [host.data for host in world.fleet.hosts.values() if host.data is not None]
+        number = out_of_reach(world.ledger, directories, view)
+        if number is not None:
+            world.violated("I4", f"only {view.sync.in_force} stay in force, and may miss {number}")
 
     def _is_off(self, before: ClusterView) -> None:
         """I2: an old primary whose commits wait for nobody has ended when another one is named."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from tests.sim import storms_of_lives, storms_wal
+from tests.sim import storms_late, storms_of_lives, storms_wal
 from tests.sim.fault import Fault
 
 SHARE: Final = 0.5
@@ -77,17 +77,6 @@ def _one_friend(chance: Random, at_s: float) -> list[Fault]:
     return found
 
 
-def _orphaned_candidate(chance: Random, at_s: float) -> list[Fault]:
-    """The keeper of a candidate dies while it promotes, and reads nothing when it is back."""
-    after_s = 0.04 * chance.random()
-    dies_s = after_s + 0.01 * chance.random()
-    return [
-        _fault(chance, "crash_host", "primary", at_s + 0.5, 12.0),
-        _fault(chance, "cut_etcd", "candidate", at_s, 6.0, phase="promoting", after_s=after_s),
-        _fault(chance, "kill", "candidate", at_s, 0.0, phase="promoting", after_s=dies_s),
-    ]
-
-
 def _change_under_way(chance: Random, at_s: float) -> list[Fault]:
     """The primary is cut off from the store while a sync set is pending, then dies."""
     hears_s = 0.2 * chance.random() ** 2
@@ -144,16 +133,14 @@ def _divided_sites(chance: Random, at_s: float) -> list[Fault]:
 
 KINDS: Final[tuple[Storm, ...]] = (
     _lagging_standby,
-    _lagging_standby,
-    _deposed_leader,
     _deposed_leader,
     _one_friend,
     _one_friend,
-    _orphaned_candidate,
     _change_under_way,
     _back_too_soon,
     _nobody_left,
     _divided_sites,
     *storms_wal.KINDS,
+    *storms_late.KINDS,
     *storms_of_lives.KINDS,
 )

@@ -39,11 +39,15 @@ class ViewWatch:
         self.is_restored = False
         self.on_view: list[Callable[[ViewWrite], None]] = []
         self.on_report: list[Callable[[str, bytes], None]] = []
+        self.on_leaderless: list[Callable[[], None]] = []
         data.watchers[self._wake] = keys.prefix
 
     def _wake(self) -> None:
-        keys = self._keys
-        written = {each.item.key: each.item for each in self._data._history[-1].events if each.kind == "put"}
+        keys, events = self._keys, self._data._history[-1].events
+        written = {each.item.key: each.item for each in events if each.kind == "put"}
+        if any(each.kind == "delete" and each.item.key == keys.leader for each in events):
+            for lead in self.on_leaderless:
+                lead()
         if keys.view in written:
             event = next((item for key, item in written.items() if key.startswith(keys.history)), None)
             leader = self._data._items.get(keys.leader)
