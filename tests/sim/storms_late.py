@@ -13,7 +13,7 @@ from tests.sim.fault import Fault
 _fault = Fault.drawn
 
 
-def _successor_before_the_laggards(chance: Random, at_s: float) -> list[Fault]:
+def successor_before_the_laggards(chance: Random, at_s: float) -> list[Fault]:
     """All standbys but one lag; that one is promoted, and dies before they have caught up."""
     dies_s = at_s + 0.5 + 3 * chance.random()
     after_s = 1.2 * chance.random()
@@ -25,7 +25,7 @@ def _successor_before_the_laggards(chance: Random, at_s: float) -> list[Fault]:
     ]
 
 
-def _stopped_writer(chance: Random, at_s: float) -> list[Fault]:
+def stopped_writer(chance: Random, at_s: float) -> list[Fault]:
     """The leader stops between its decision and the write, and goes on about when another one leads.
 
     What it has decided may have no reason any more by then: a standby that was away for a moment is back.
@@ -42,7 +42,7 @@ def _stopped_writer(chance: Random, at_s: float) -> list[Fault]:
     return found
 
 
-def _late_write(chance: Random, at_s: float) -> list[Fault]:
+def late_write(chance: Random, at_s: float) -> list[Fault]:
     """What the leader writes is under way for seconds, while it writes the same by another member of etcd."""
     kind = chance.choice(("kill_postgres", "crash_host"))
     return [
@@ -52,7 +52,7 @@ def _late_write(chance: Random, at_s: float) -> list[Fault]:
     ]
 
 
-def _candidate_without_store(chance: Random, at_s: float) -> list[Fault]:
+def candidate_without_store(chance: Random, at_s: float) -> list[Fault]:
     """A candidate's PostgreSQL stands still; its keeper dies, and reads nothing when it is back."""
     kill_s = 0.1 + 0.4 * chance.random()
     return [
@@ -63,7 +63,7 @@ def _candidate_without_store(chance: Random, at_s: float) -> list[Fault]:
     ]
 
 
-def _named_again(chance: Random, at_s: float) -> list[Fault]:
+def named_again(chance: Random, at_s: float) -> list[Fault]:
     """A primary does not hear that its sync set shall change, while the standbys take turns in lagging.
 
     It is given up, but comes back before enough have sealed.
@@ -84,9 +84,9 @@ def _named_again(chance: Random, at_s: float) -> list[Fault]:
 
 
 KINDS: Final = (
-    _successor_before_the_laggards,
-    _stopped_writer,
-    _late_write,
-    _candidate_without_store,
-    _named_again,
+    successor_before_the_laggards,
+    stopped_writer,
+    late_write,
+    candidate_without_store,
+    named_again,
 )

@@ -10,7 +10,7 @@ import pytest
 
 from common.model.spec import Durability, Timings
 from sentinel.decide import core
-from tests.sim import storms_of_lives, storms_wal
+from tests.sim import storms_late, storms_of_lives, storms_wal
 from tests.sim.canaries import PRODUCT, Canary, NothingToReplace, all_canaries, attribute, function
 from tests.sim.canaries_hunt import recorded
 from tests.sim.fault import Fault
@@ -127,6 +127,11 @@ def divided(chance: Random, at_s: float) -> list[Fault]:
         ("forget_pending_in_quorum", storms_of_lives.newcomer_dies),
         ("new_life_without_route", storms_of_lives.one_streams),
         ("fenced_counts_as_sealed", storms_of_lives.fenced),
+        ("drop_the_floor", storms_late.successor_before_the_laggards),
+        ("skip_leader_compare", storms_late.stopped_writer),
+        ("skip_view_compare", storms_late.late_write),
+        ("start_on_an_old_view", storms_late.candidate_without_store),
+        ("adopt_report_of_old_term", storms_late.named_again),
     ],
 )
 def test_a_canary_is_seen_in_its_storm(name: str, storm: storms_wal.Storm) -> None:

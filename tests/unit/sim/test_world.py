@@ -63,6 +63,24 @@ def test_a_fault_that_waits_for_a_phase_begins_in_the_next_one() -> None:
     assert began == ["kill_postgres", "kill_postgres", "jump_clock"]
 
 
+def test_a_primary_that_is_back_while_nobody_is_named_goes_on_without_a_restart() -> None:
+    """It was cut off for long enough to be given up, but not for long enough to be replaced."""
+    told: list[str] = []
+    result = run(
+        scenario(
+            Fault("cut_host", 13.0, 0.2, "primary", 1, until="sealing"),
+            *(Fault("pause_postgres", 13.0, 4.0, "standby", number, "sealing") for number in range(4)),
+            keepers=(3, 0),
+        ),
+        tell=lambda _, text: told.append(text),
+    )
+
+    assert_good(result)
+    assert result.terms == 1
+    assert any("primary_named_again" in line for line in told)
+    assert not any("info sealed" in line and line.startswith("sandun-1/") for line in told)
+
+
 def test_a_sentinel_whose_lease_was_revoked_takes_another() -> None:
     """It may find out by its candidacy for the leadership."""
     for chance in range(6):
