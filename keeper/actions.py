@@ -14,7 +14,7 @@ import structlog
 
 from common.errors import PostgresUnavailable
 from common.model.names import standby_name
-from common.model.reports import PostgresState, PromotionReport, SealReport
+from common.model.reports import PostgresState, PromotionReport, SealReport, SwitchingReport
 from common.model.spec import ClusterSpec
 from common.model.view import ClusterView, Primary
 from common.model.wal import Lsn
@@ -30,6 +30,7 @@ STATE = "keeper"
 SEAL_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
 FOLLOW_TIMEOUT_S = 10.0
+SHUT_DOWN_TIMEOUT_S = 30.0
 
 _log = structlog.get_logger()
 
@@ -158,6 +159,7 @@ class Actions:
         """Spawn PostgreSQL out of recovery, waiting for the view's sync set from its first commit on."""
         local = self._local
         local.forget_start("starting")
+        local.switching = None
         target = view.sync.target
         with self._else("failed"):
             local.start_id = await self._postgres.start(spec.postgres, writable=setting_of(target, view.term))
@@ -167,6 +169,46 @@ class Actions:
         """End every process of the data directory, on purpose; killed is what is left after ``timeout_s``."""
         self._local.postgres = "stopping"
         await self._postgres.stop("fast", timeout_s)
+        self._local.forget_start("stopped")
+
+    async def shut_down(self, attempt: int) -> None:
+        """Stop a primary in PostgreSQL's own order, for a switchover (protocol 8).
+
+        Order: fast stop -> ``pg_control`` says "shut down" -> where that record begins is reported. What is
+        left then, WAL senders that wait for a standby, stays until :meth:`finish`. A server that does not
+        come to its record is killed, and counts as down.
+        """
+        local, start_id = self._local, self._local.start_id
+        local.postgres, local.switching, local.shutting_down = "stopping", None, True
+        try:
+            record = await self._postgres.shut_down(SHUT_DOWN_TIMEOUT_S)
+            if record is None:
+                await self._postgres.kill()
+        finally:
+            local.shutting_down = False
+        if record is not None:
+            local.switching = SwitchingReport(id=attempt, shut_down=record)
+            _log.info("shut_down", attempt=attempt, record=str(record))
+        elif local.start_id == start_id:
+            local.forget_start("down")
+            _log.warning("not_shut_down", attempt=attempt)
+
+    async def note_shut_down(self, attempt: int) -> None:
+        """Report for an attempt that a server which does not run was shut down in order.
+
+        Raises PostgresUnavailable when it was not.
+        """
+        found = await self._postgres.inspect()
+        control = found.control
+        if control is None or control.state != "shut down":
+            state = control.state if control else "not there"
+            raise PostgresUnavailable(f"PostgreSQL was not shut down in order: pg_control is {state}")
+        self._local.switching = SwitchingReport(id=attempt, shut_down=control.checkpoint_lsn)
+        self._local.forget_start("stopped")
+
+    async def finish(self) -> None:
+        """Kill what is left of a server that was stopping."""
+        await self._postgres.kill()
         self._local.forget_start("stopped")
 
     async def fence(self, timeout_s: float = STOP_TIMEOUT_S) -> None:

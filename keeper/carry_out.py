@@ -42,3 +42,15 @@ async def carry_out(
         case steps.StartStandby(upstream=upstream):
             await actions.start_standby(upstream, spec)
             work.await_accepting()
+        case _:
+            await _carry_out_switchover(step, actions, work)
+
+
+async def _carry_out_switchover(step: steps.Step, actions: Actions, work: Work) -> None:
+    match step:
+        case steps.ShutDown(attempt=attempt):
+            work.shut_down(attempt)
+        case steps.NoteShutDown(attempt=attempt):
+            await actions.note_shut_down(attempt)
+        case steps.Finish():
+            await actions.finish()

@@ -18,10 +18,11 @@ from common.model.reports import (
     PostgresState,
     SealReport,
     StandbySeen,
+    SwitchingReport,
     SyncReport,
     UpstreamReport,
 )
-from common.model.view import ClusterView
+from common.model.view import ClusterView, Switching
 from common.model.wal import ZERO, Lsn
 from keeper.evidence import HEARD_WITHIN_S, UpstreamProbe
 from keeper.postgres.port import Observation, WalSender
@@ -71,6 +72,8 @@ class Local:
     seal: SealReport | None = None
     following: Upstream | None = None
     sync: SyncProgress | None = None
+    switching: SwitchingReport | None = None
+    shutting_down: bool = False
     oldest_wal: Lsn = ZERO
     caught_up: frozenset[str] = frozenset()
     hanging: str = ""
@@ -123,6 +126,17 @@ class Local:
         if self.observation is not None:
             self.observed(replace(self.observation, **seen))
 
+    def note_target(self, attempt: Switching) -> None:
+        """Of a switchover's target: where the data end, once nobody sends WAL and all of it is replayed."""
+        seen, life = self.observation, self.life
+        if life is None or attempt.target != (self.settings.uid, life.incarnation):
+            return
+        complete = seen is not None and seen.receiver is None and seen.startup_waits_for in RUN_DRY
+        if self.role == "standby" and seen is not None and complete:
+            self.switching = SwitchingReport(id=attempt.id, holds=seen.lsn)
+        else:
+            self.switching = None
+
     def facts(
         self,
         view: ClusterView | None,
@@ -131,6 +145,7 @@ class Local:
         retry_in_s: float,
         restart_after_s: float,
         guarded: bool = False,
+        sees_store: bool = True,
     ) -> Facts:
         """The values that the plan is made from."""
         seen = self.observation
@@ -155,6 +170,10 @@ class Local:
             failed_rewinds=self.failed_rewinds,
             restart_after_s=restart_after_s,
             guarded=guarded,
+            switching=self.switching,
+            shutting_down=self.shutting_down,
+            clients=seen.clients if seen else 0,
+            sees_store=sees_store,
         )
 
     def _followed(self, view: ClusterView | None) -> Upstream | None:
@@ -205,6 +224,7 @@ class Local:
             sync=self._sync_report(),
             upstream=self._upstream_report(probe),
             standbys=self._standbys(),
+            switching=self.switching,
             progress=self.progress,
             store=state.memory,
             hanging=self.hanging,

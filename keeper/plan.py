@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from common.model.lineage import has_diverged, has_promotion
 from common.model.names import standby_name
-from common.model.view import ClusterView, Primary
+from common.model.view import ClusterView, Primary, SyncMember
 from keeper.plan_asked import held_by_pause, kept_down
-from keeper.plan_asked import wait as _wait
+from keeper.plan_switchover import hand_over, what_was_stopping
+from keeper.step_or_wait import is_life, retry, wait
 from keeper.steps import (
     Claim,
     Clone,
@@ -47,13 +48,13 @@ SETTLE_S = 0.5
 def plan(view: ClusterView | None, facts: Facts) -> Step:
     """Return the next step towards what the view says."""
     if facts.busy:
-        return _wait(facts, "busy", facts.busy)
+        return wait(facts, "busy", facts.busy)
     if view is None:
-        return _wait(facts, "no_view", "no view has been read yet")
+        return wait(facts, "no_view", "no view has been read yet")
     if view.phase == "initializing":
         return _at_the_beginning(view, facts)
     if facts.system_identifier is not None and facts.system_identifier != view.system_identifier:
-        return _wait(
+        return wait(
             facts,
             "foreign_data",
             f"{facts.uid} holds data of another cluster: system identifier {facts.system_identifier}, "
@@ -62,11 +63,11 @@ def plan(view: ClusterView | None, facts: Facts) -> Step:
             f"give {facts.uid} back its own directory, or an empty one",
         )
     if facts.unclaimed and facts.system_identifier is not None:
-        return _retry(facts, Claim(facts.unclaimed))
+        return retry(facts, Claim(facts.unclaimed))
     if view.member(facts.uid) is None:
-        return _wait(facts, "not_a_member", f"the view does not list {facts.uid} yet")
+        return wait(facts, "not_a_member", f"the view does not list {facts.uid} yet")
     if view.term < facts.sealed_term:
-        return _wait(
+        return wait(
             facts,
             "view_older_than_seal",
             f"the view is of term {view.term}, but {facts.uid} has sealed for term {facts.sealed_term}",
@@ -78,6 +79,8 @@ def plan(view: ClusterView | None, facts: Facts) -> Step:
 
 def _in_its_place(view: ClusterView, facts: Facts) -> Step:
     """The next step of a member, by what the view says that it is."""
+    if facts.state == "stopping" and view.phase != "switching":
+        return what_was_stopping(view, facts)
     member = view.member(facts.uid)
     if member is not None and member.kept_down is not None:
         return kept_down(member.kept_down, facts)
@@ -101,35 +104,33 @@ def upstream_of(view: ClusterView, facts: Facts) -> Upstream | None:
 def _at_the_beginning(view: ClusterView, facts: Facts) -> Step:
     named = view.primary
     if named is None or named.uid != facts.uid:
-        return _wait(facts, "not_named", "another keeper creates the first data directory")
+        return wait(facts, "not_named", "another keeper creates the first data directory")
     if facts.state == "no_data":
         return Initialize(view.term)
-    return _wait(facts, "initialized", "the first data directory is there")
+    return wait(facts, "initialized", "the first data directory is there")
 
 
 def _while_sealing(view: ClusterView, facts: Facts) -> Step:
-    was_primary = _is(view.old_primary, facts)
+    was_primary = is_life(view.old_primary, facts)
     if facts.state == "running" and facts.role == "standby":
         if facts.life is None or not facts.life.complete:
-            return _wait(facts, "not_complete", f"{facts.uid} has no complete data directory to seal")
+            return wait(facts, "not_complete", f"{facts.uid} has no complete data directory to seal")
         if _sealed(view, facts):
-            return _wait(facts, "sealed", f"{facts.uid} has sealed for term {view.term}")
+            return wait(facts, "sealed", f"{facts.uid} has sealed for term {view.term}")
         return Seal(view.term)
     if facts.state == "running" and facts.role == "primary":
         if was_primary and _may_be_named_again(view, facts) and _is_guarded(view, facts):
-            return _wait(
-                facts, "was_primary", f"{facts.uid} waits to hear who is primary of term {view.term}"
-            )
+            return wait(facts, "was_primary", f"{facts.uid} waits to hear who is primary of term {view.term}")
         return Stop(f"{facts.uid} has been superseded: the cluster is in term {view.term}")
     if facts.state in {"stopped", "down", "failed"} and facts.life is not None and facts.life.complete:
         if was_primary and not view.old_primary_may_start and facts.phase_seen_s < facts.restart_after_s:
-            return _wait(
+            return wait(
                 facts,
                 "was_primary",
                 f"{facts.uid} gives the standbys {facts.restart_after_s:g} s to seal first",
             )
-        return _retry(facts, StartStandby(None, f"to seal for term {view.term}"))
-    return _wait(facts, "cannot_seal", f"{facts.uid} is {facts.state} and cannot seal for term {view.term}")
+        return retry(facts, StartStandby(None, f"to seal for term {view.term}"))
+    return wait(facts, "cannot_seal", f"{facts.uid} is {facts.state} and cannot seal for term {view.term}")
 
 
 def _may_be_named_again(view: ClusterView, facts: Facts) -> bool:
@@ -151,10 +152,10 @@ def _may_be_named_again(view: ClusterView, facts: Facts) -> bool:
 
 
 def _as_primary(view: ClusterView, named: Primary, facts: Facts) -> Step:
-    if not _is(named, facts):
+    if not is_life(named, facts):
         if facts.state == "running":
             return Stop(f"the view names another life of {facts.uid} than the one on this disk")
-        return _wait(
+        return wait(
             facts,
             "primary_data_gone",
             f"the view names incarnation {named.incarnation} of {facts.uid}, which is not on this disk",
@@ -162,30 +163,46 @@ def _as_primary(view: ClusterView, named: Primary, facts: Facts) -> Step:
         )
     if facts.state == "running" and facts.role == "primary":
         return _as_running_primary(view, named, facts)
+    if view.phase == "switching" and view.switching is not None:
+        return hand_over(view, view.switching, facts)
     if facts.state == "running" and facts.role == "standby":
-        if not _sealed(view, facts):
-            return _retry(facts, Seal(view.term))
-        if facts.seal is not None and facts.seal.lsn == named.fork:
-            if not _is_guarded(view, facts):
-                return _retry(facts, Guard(view.term))
-            return Promote(view.term, named)
-        return _wait(
-            facts,
-            "promotion_impossible",
-            f"{facts.uid} is named primary of term {view.term} from {named.fork}, "
-            f"but is sealed at another position",
-            "critical",
-        )
-    fresh = facts.promotion is not None and facts.promotion.finished and facts.promotion.term == view.term
-    if facts.state == "stopped" and fresh and not _is_guarded(view, facts):
-        return _retry(facts, Guard(view.term))
-    if facts.state == "stopped" and fresh:
+        return _as_candidate(view, named, facts)
+    if facts.state == "stopped" and _may_start_writable(named, facts):
+        if not _is_guarded(view, facts):
+            return retry(facts, Guard(view.term))
         return StartWritable(view.term)
-    return _wait(
+    return wait(
         facts,
         "primary_down",
         f"PostgreSQL of {facts.uid} is {facts.state}; the sentinel decides who goes on",
         "critical",
+    )
+
+
+def _as_candidate(view: ClusterView, named: Primary, facts: Facts) -> Step:
+    if not _sealed(view, facts):
+        return retry(facts, Seal(view.term))
+    if facts.seal is not None and facts.seal.lsn == named.fork:
+        if not _is_guarded(view, facts):
+            return retry(facts, Guard(view.term))
+        return Promote(view.term, named)
+    return wait(
+        facts,
+        "promotion_impossible",
+        f"{facts.uid} is named primary of term {view.term} from {named.fork}, "
+        f"but is sealed at another position",
+        "critical",
+    )
+
+
+def _may_start_writable(named: Primary, facts: Facts) -> bool:
+    """Whether its promotion to just the timeline that the view names has been reported as finished (I6)."""
+    promotion = facts.promotion
+    return (
+        promotion is not None
+        and promotion.finished
+        and promotion.timeline == named.timeline
+        and promotion.incarnation == named.incarnation
     )
 
 
@@ -197,20 +214,22 @@ def _as_running_primary(view: ClusterView, named: Primary, facts: Facts) -> Step
             f"but the view names timeline {named.timeline} in term {view.term}"
         )
     if not _is_guarded(view, facts):
-        return _retry(facts, Guard(view.term))
+        return retry(facts, Guard(view.term))
     if not promotion.finished:
         return ConfirmPromotion(view.term, named)
+    if view.phase == "switching" and view.switching is not None:
+        return hand_over(view, view.switching, facts)
     return Serve(view.term)
 
 
 def _as_standby(view: ClusterView, facts: Facts) -> Step:
     target = view.upstream
     if target is None:
-        return _wait(facts, "no_upstream", "the view names nobody to follow")
+        return wait(facts, "no_upstream", "the view names nobody to follow")
     if facts.state == "running" and facts.role == "primary":
         return Stop(f"{target.uid} is primary of term {view.term}, not {facts.uid}")
     if facts.state == "no_data" or facts.life is None:
-        return _retry(facts, Clone(target.uid, view.term, "there is no data yet"))
+        return retry(facts, Clone(target.uid, view.term, "there is no data yet"))
     if not facts.life.complete:
         return _incomplete(view, facts, target.uid)
     if facts.state in {"stopped", "down", "failed"} and _begins_anew(view, facts):
@@ -219,12 +238,22 @@ def _as_standby(view: ClusterView, facts: Facts) -> Step:
         return held
     if facts.state in {"stopped", "down", "failed"}:
         patience_s = facts.restart_after_s if view.route is None else SETTLE_S
-        if facts.phase_seen_s < patience_s:
-            return _wait(facts, "after_route", f"{facts.uid} starts once clients are back, not in their way")
-        return _retry(facts, StartStandby(None, f"to enter term {view.term}"))
+        if facts.phase_seen_s < patience_s and not _must_acknowledge(view, facts):
+            return wait(facts, "after_route", f"{facts.uid} starts once clients are back, not in their way")
+        return retry(facts, StartStandby(None, f"to enter term {view.term}"))
     if facts.state == "running" and facts.role == "standby":
         return _as_running_standby(view, facts, target.uid)
-    return _wait(facts, "in_between", f"PostgreSQL of {facts.uid} is {facts.state}")
+    return wait(facts, "in_between", f"PostgreSQL of {facts.uid} is {facts.state}")
+
+
+def _must_acknowledge(view: ClusterView, facts: Facts) -> bool:
+    """Whether the set that the new primary begins with counts on this member, as after a switchover."""
+    life = facts.life
+    return (
+        view.route is None
+        and life is not None
+        and SyncMember(facts.uid, life.incarnation) in view.sync.target.members
+    )
 
 
 def _incomplete(view: ClusterView, facts: Facts, upstream_uid: str) -> Step:
@@ -234,16 +263,16 @@ def _incomplete(view: ClusterView, facts: Facts, upstream_uid: str) -> Step:
     """
     of_this_term = facts.life is not None and facts.life.term == view.term
     if facts.state == "running" or (facts.state == "starting" and of_this_term):
-        return _wait(facts, "starting", f"{facts.uid} catches up after its clone")
+        return wait(facts, "starting", f"{facts.uid} catches up after its clone")
     if facts.state in {"stopped", "down"} and of_this_term:
-        return _retry(facts, StartStandby(upstream_of(view, facts), "to catch up after its clone or rewind"))
-    return _retry(facts, Clone(upstream_uid, view.term, "its last clone or rewind did not come up"))
+        return retry(facts, StartStandby(upstream_of(view, facts), "to catch up after its clone or rewind"))
+    return retry(facts, Clone(upstream_uid, view.term, "its last clone or rewind did not come up"))
 
 
 def _as_running_standby(view: ClusterView, facts: Facts, upstream_uid: str) -> Step:
     upstream = upstream_of(view, facts)
     if upstream is None:
-        return _wait(facts, "no_upstream", "the view names nobody to follow")
+        return wait(facts, "no_upstream", "the view names nobody to follow")
     member = view.member(facts.uid)
     if _begins_anew(view, facts):
         return _new_life(view, facts, upstream_uid, "the view says that it begins anew", rewind=False)
@@ -251,7 +280,7 @@ def _as_running_standby(view: ClusterView, facts: Facts, upstream_uid: str) -> S
         return Stop(f"PostgreSQL of {facts.uid} is restarted, as was asked for")
     if facts.following is not None and facts.following.name == upstream.name:
         if facts.following == upstream:
-            return _wait(facts, "following", f"{facts.uid} follows {upstream_uid} in term {view.term}")
+            return wait(facts, "following", f"{facts.uid} follows {upstream_uid} in term {view.term}")
         return Follow(upstream)
     if not _sealed(view, facts) or facts.seal is None:
         return Seal(view.term)
@@ -275,10 +304,10 @@ def _new_life(view: ClusterView, facts: Facts, upstream_uid: str, why: str, *, r
     if held is not None and not _begins_anew(view, facts):
         return held
     if view.route is not None and rewind and facts.failed_rewinds < REWINDS_TRIED:
-        return _retry(facts, Rewind(upstream_uid, view.term, why))
+        return retry(facts, Rewind(upstream_uid, view.term, why))
     if view.route is not None or view.rebuild_beside:
-        return _retry(facts, Clone(upstream_uid, view.term, why))
-    return _wait(
+        return retry(facts, Clone(upstream_uid, view.term, why))
+    return wait(
         facts, "diverged", f"{facts.uid} has diverged and waits until others hold the new history: {why}"
     )
 
@@ -301,15 +330,6 @@ def _is_guarded(view: ClusterView, facts: Facts) -> bool:
     return facts.guarded or not view.sync.lease_protects
 
 
-def _is(ref: Primary | None, facts: Facts) -> bool:
-    return (
-        ref is not None
-        and facts.life is not None
-        and ref.uid == facts.uid
-        and ref.incarnation == facts.life.incarnation
-    )
-
-
 def _sealed(view: ClusterView, facts: Facts) -> bool:
     return (
         facts.seal is not None
@@ -317,14 +337,3 @@ def _sealed(view: ClusterView, facts: Facts) -> bool:
         and facts.sealed_term == view.term
         and facts.following is None
     )
-
-
-def _retry(facts: Facts, step: Step) -> Step:
-    """Hold a step back while the pause after its last failure lasts."""
-    if facts.retry_in_s > 0:
-        return _wait(
-            facts,
-            "retry",
-            f"{type(step).__name__.lower()} of {facts.uid} failed; next try in {facts.retry_in_s:.1f} s",
-        )
-    return step

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from common.model.reasons import Reason, Severity
 from common.model.view import ClusterView, Word
+from keeper.step_or_wait import wait
 from keeper.steps import Facts, Step, Stop, Wait
-
-
-def wait(facts: Facts, code: str, text: str, severity: Severity = "info", fix: str = "") -> Wait:
-    """Do nothing now, for this reason."""
-    return Wait(Reason(code=code, severity=severity, subject=facts.uid, text=text, fix=fix))
 
 
 def kept_down(word: Word, facts: Facts) -> Step:

@@ -39,12 +39,10 @@ from keeper.room import RoomWatch
 from keeper.sayings import Sayings
 from keeper.standing import Standing
 from keeper.supersede import Supersede
+from keeper.switching import SwitchingDuties, tick_s
 from keeper.upkeep import Positions, Upkeep
 from keeper.vitals import Vitals
 from keeper.work import Work
-
-TICK_S = 1.0
-"""How often PostgreSQL is looked at when nothing happens."""
 
 _log = structlog.get_logger()
 
@@ -93,6 +91,7 @@ class KeeperService:
             lease_ttl_s=lambda: self._guarding.fence.ttl_s,
         )
         self._duties = SyncDuties(postgres, local, clock, self._wake.notify)
+        self._switching = SwitchingDuties(postgres, local, clock, self._wake)
         self._upkeep = Upkeep(postgres, local, actions, clock)
         self._work = Work(
             postgres, local, actions, clock, done=self._work_done, publish=self._sayings.publish
@@ -217,8 +216,9 @@ class KeeperService:
 
     def _until_next_look_s(self) -> float:
         """A tick, or less when what waits for clients to settle is due before."""
+        every_s = tick_s(self.view, self._local.settings.uid)
         unsettled_s = SETTLE_S - (self._clock.monotonic() - self._phase_since)
-        return min(TICK_S, unsettled_s) if unsettled_s > 0 else TICK_S
+        return min(every_s, unsettled_s) if unsettled_s > 0 else every_s
 
     async def _pass(self) -> bool:
         """Take one step; return whether something was done, so that the next one follows at once."""
@@ -228,6 +228,7 @@ class KeeperService:
             if await self._fenced():
                 return True
             await self._observe()
+            self._switching.look(self.view)
             step = self._standing.hold_back(plan(self.view, self._facts()))
             self._sayings.decided(step, self.view)
             acted = await self._do(step)
@@ -271,6 +272,7 @@ class KeeperService:
             retry_in_s=self._pauses.left_s(now),
             restart_after_s=self._documents.spec.timings.restart_after_s,
             guarded=self._guarding.fence.is_guarding,
+            sees_store=self._standing.sees_store,
         )
 
     async def _take_documents(self) -> None:
@@ -287,9 +289,8 @@ class KeeperService:
 
     async def _observe(self) -> None:
         """Look at a running PostgreSQL, once a tick, and at once when something was done."""
-        local = self._local
-        now = self._clock.monotonic()
-        if local.postgres != "running" or now - self._observed_at < TICK_S / 2:
+        local, now = self._local, self._clock.monotonic()
+        if local.postgres != "running" or now - self._observed_at < tick_s(self.view, local.settings.uid) / 2:
             return
         start_id = local.start_id
         observation = await self._postgres.observe()
@@ -303,6 +304,7 @@ class KeeperService:
         view = self.view
         if not isinstance(step, steps.Serve | steps.Guard):
             await self._duties.end()
+            await self._switching.end()
         obeys = view is not None and self._guarding.may_obey(view, step)
         if view is not None and obeys and not isinstance(step, steps.Seal | steps.Promote):
             digest = self._documents.view_digest
@@ -315,6 +317,7 @@ class KeeperService:
         await self._guarding.see_to(view, step)
         if isinstance(step, steps.Serve):
             self._duties.serve(view)
+            await self._switching.serve(view)
             settled = self._clock.monotonic() - self._phase_since >= SETTLE_S
             await self._upkeep.primary(view, self._documents.spec, settled=settled)
             return False
@@ -330,7 +333,7 @@ class KeeperService:
             publish=self._sayings.publish,
         )
         self._observed_at = self._clock.monotonic()
-        if not isinstance(step, steps.StartStandby | steps.StartWritable):
+        if not isinstance(step, steps.StartStandby | steps.StartWritable | steps.ShutDown):
             self._pauses.clear()
             self._local.reasons.pop("step", None)
         return True

@@ -22,12 +22,13 @@ from keeper.local import Local
 FORBIDDEN = (
     steps.Claim,
     steps.Initialize,
+    steps.ShutDown,
     steps.StartWritable,
     steps.Promote,
     steps.Clone,
     steps.Rewind,
 )
-"""What makes a primary or destroys data.
+"""What makes a primary, ends one for another's sake, or destroys data.
 
 All else keeps up what the last view obeyed has made, as if the store were away: a standby that ends is
 started again, so that commits find somebody to acknowledge them.
@@ -54,6 +55,11 @@ class Standing:
     def suspended(self) -> bool:
         """Whether nothing of the store is believed."""
         return bool(self._problems)
+
+    @property
+    def sees_store(self) -> bool:
+        """Whether the view that was read is what the store shows now."""
+        return self._view.synced
 
     @property
     def believes(self) -> bool:

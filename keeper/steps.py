@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from common.model.reasons import Reason
-from common.model.reports import PostgresRole, PostgresState, PromotionReport, SealReport
+from common.model.reports import PostgresRole, PostgresState, PromotionReport, SealReport, SwitchingReport
 from common.model.view import Primary
 from common.model.wal import Switch
 
@@ -43,7 +43,9 @@ class Facts:
     primary does not do what a server that lives does. ``following`` is
     what the running PostgreSQL is configured to follow, None for nothing. ``seal`` belongs to this
     start of PostgreSQL. ``guarded``: its end is in sight (:mod:`keeper.lease_fence`). ``phase_seen_s``
-    is for how long the present phase has been known here.
+    is for how long the present phase has been known here. ``switching`` is what was done in the last attempt
+    at a switchover, ``shutting_down`` that its fast stop is under way; ``clients`` how many sessions are
+    open, ``sees_store`` whether the view is what the store shows now.
     """
 
     uid: str
@@ -66,6 +68,10 @@ class Facts:
     failed_rewinds: int = 0
     restart_after_s: float = field(default=2.0)
     guarded: bool = False
+    switching: SwitchingReport | None = None
+    shutting_down: bool = False
+    clients: int = 0
+    sees_store: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,27 @@ class Guard:
 @dataclass(frozen=True, slots=True)
 class Stop:
     """End every process of the data directory."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShutDown:
+    """Stop a primary in PostgreSQL's own order, so that the target gets everything; not awaited."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoteShutDown:
+    """Find out whether a primary that does not run was shut down in order, and report it for an attempt."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Kill what is left of a server that was stopping: nobody waits for it any more."""
 
     why: str
 
@@ -181,6 +208,9 @@ Step = (
     | StartWritable
     | Guard
     | Stop
+    | ShutDown
+    | NoteShutDown
+    | Finish
     | Seal
     | Promote
     | ConfirmPromotion

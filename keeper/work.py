@@ -1,4 +1,4 @@
-"""Long work of a keeper: a start that recovers, a clone, a rewind. One at a time, beside the loop."""
+"""Long work of a keeper: a start that recovers, a stop in order, a clone, a rewind. One at a time."""
 
 from __future__ import annotations
 
@@ -50,6 +50,12 @@ class Work:
     def await_accepting(self) -> None:
         """Begin to wait for a start, however long its recovery takes."""
         self._begin(self._await_accepting(), busy="")
+
+    def shut_down(self, attempt: int) -> None:
+        """Begin to stop a primary in order; sessions may take their time to end."""
+        self._local.postgres = "stopping"
+        self._publish()
+        self._begin(self._actions.shut_down(attempt), busy="")
 
     def new_life(
         self,

@@ -192,5 +192,8 @@ def _phase_in_words(view: ClusterView) -> str:
             return f"sealing term {view.term}: the members promise to leave the old primary"
         case "promoting":
             return f"promoting {named} in term {view.term}"
+        case "switching":
+            to = view.switching.target.uid if view.switching else "another member"
+            return f"{named} makes way for {to}, in term {view.term}"
         case "running":
             return f"{named} has no route in term {view.term}"

@@ -83,6 +83,20 @@ class SyncReport(Value):
     confirmed: tuple[int, ...] = ()
 
 
+class SwitchingReport(Value):
+    """What a keeper has done in one attempt at a switchover, named by its ``id`` (protocol, section 8).
+
+    Of the primary: ``ready`` after its checkpoints, with the target close behind; ``shut_down``, where its
+    shutdown record begins, once ``pg_control`` says so: it can acknowledge nothing any more. Of the target:
+    ``holds``, the end of its data, once nobody sends it WAL and all that it has is replayed.
+    """
+
+    id: int
+    ready: bool = False
+    shut_down: Lsn | None = None
+    holds: Lsn | None = None
+
+
 class EndedLife(Value):
     """A life that a clone or rewind has replaced, and the seal that it ended with."""
 
@@ -156,6 +170,7 @@ class KeeperReport(Document):
     sync: SyncReport | None = None
     upstream: UpstreamReport | None = None
     standbys: tuple[StandbySeen, ...] = ()
+    switching: SwitchingReport | None = None
     progress: str = Field(default="", description="long work in words: clone 41 %")
     hanging: str = Field(
         default="", description="what of a running primary has not finished for hang_timeout, and since when"

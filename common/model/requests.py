@@ -37,6 +37,9 @@ PROGRESS_LIMIT: Final = 20
 TEXT_LIMIT: Final = 300
 """Characters of one line of progress, and of a result."""
 
+DRAIN_MAX_S: Final = 3600.0
+"""Clients are not kept waiting for others' sessions for longer than that."""
+
 State = Literal["pending", "running", "done", "failed", "cancelled"]
 
 Name = Annotated[str, Field(min_length=1, max_length=40)]
@@ -136,8 +139,23 @@ class Restart(Operation):
     EXCLUSIVE: ClassVar[bool] = True
 
 
+class Switchover(Operation):
+    """Another member becomes primary, and nothing is lost: ``to`` that one, or the best one on ``site``.
+
+    ``drain_s`` is how long sessions may go on, in seconds; left out: ``drain_timeout`` of the spec.
+    """
+
+    TERM_COUNTS: ClassVar[bool] = True
+    EXCLUSIVE: ClassVar[bool] = True
+
+    kind: Literal["switchover"] = "switchover"
+    to: Name | None = None
+    site: Name | None = None
+    drain_s: float | None = Field(default=None, ge=0, le=DRAIN_MAX_S)
+
+
 AnyOperation = Annotated[
-    Pause | Resume | Continue | Force | Fence | Unfence | Reinit | Remove | Reload | Restart,
+    Pause | Resume | Continue | Force | Fence | Unfence | Reinit | Remove | Reload | Restart | Switchover,
     Field(discriminator="kind"),
 ]
 

@@ -13,12 +13,13 @@ from pydantic import AwareDatetime, Field
 from common.model.base import Document, Value
 from common.model.wal import ZERO, Lsn
 
-Phase = Literal["initializing", "sealing", "promoting", "running"]
+Phase = Literal["initializing", "sealing", "promoting", "running", "switching"]
 """
 ``initializing``  the named keeper creates the first data directory
 ``sealing``       nobody is primary; members promise never again to take WAL of an older term
 ``promoting``     a primary is named; it is not yet confirmed, so there is no route
 ``running``       the route has been set in this term
+``switching``     a switchover: the route has gone, the primary drains and stops in order
 """
 
 
@@ -152,6 +153,21 @@ class Forsaken(Value):
     ended_at: Lsn | None = None
 
 
+class Switching(Value):
+    """One attempt at a switchover (protocol, section 8).
+
+    ``id`` is the generation that began it: what keepers report for it counts for no other. ``drain_s`` is how
+    long sessions may go on once the route has gone. ``shut_down`` is where the shutdown record of the old
+    primary begins; from then on the target is promoted, in a new term.
+    """
+
+    id: int
+    request: str
+    target: SyncMember
+    drain_s: float
+    shut_down: Lsn | None = None
+
+
 class Member(Value):
     """What one keeper should be; everybody but the primary is a standby."""
 
@@ -222,6 +238,9 @@ class ClusterView(Document):
         "the last copy of something acknowledged, may come back by a clone beside it",
     )
     route: Route | None = None
+    switching: Switching | None = Field(
+        default=None, description="a switchover that is under way, from its preparation to its route"
+    )
     fenced: frozenset[Fenced] = Field(
         default=frozenset(),
         description="old primaries that a fence agent has switched off, by the term in which it did",

@@ -183,6 +183,11 @@ class Instance:
         if self.postmaster is not None:
             await self.postmaster.wait()
 
+    def interrupt(self) -> None:
+        """Ask for a fast stop, if anything runs."""
+        if self.start_id is not None:
+            self.running.signal(_STOP_SIGNAL["fast"])
+
     async def stop(self, mode: StopMode, timeout_s: float) -> Killed:
         """Ask, wait, then kill whatever is left."""
         if self.start_id is not None:

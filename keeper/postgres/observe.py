@@ -39,6 +39,8 @@ SELECT json_build_object(
                         FROM pg_stat_replication WHERE application_name <> {own}) AS sender),
   'slots', (SELECT coalesce(json_agg(json_build_array(slot_name, restart_lsn, wal_status, active)), '[]')
               FROM pg_replication_slots WHERE slot_type = 'physical'),
+  'clients', (SELECT count(*) FROM pg_stat_activity
+               WHERE backend_type = 'client backend' AND application_name <> {own}),
   'following', current_setting('primary_slot_name'),
   'conninfo', current_setting('primary_conninfo'),
   'sync', current_setting('synchronous_standby_names'),
@@ -97,6 +99,7 @@ class Observer:
             synchronous_standby_names=seen["sync"],
             senders=tuple(map(_sender, seen["senders"])),
             slots=tuple(slot_from(*row) for row in seen["slots"]),
+            clients=seen["clients"],
             undone=tuple(sorted(seen["overridden"])),
             pending_restart=tuple(sorted(seen["pending"])),
         )

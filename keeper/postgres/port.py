@@ -158,6 +158,14 @@ class Postgres(Protocol):
     async def stop(self, mode: StopMode, timeout_s: float) -> Killed:
         """Ask PostgreSQL to stop; at its end, or after ``timeout_s``, kill what is left as ``kill`` does."""
 
+    async def shut_down(self, timeout_s: float) -> Lsn | None:
+        """Make a fast stop of a primary; return where its shutdown record begins, as soon as that counts.
+
+        It does once ``pg_control`` says "shut down": no session is left, and none will be. Processes that
+        send the record to standbys may be left, and are nobody's business but ``kill``'s. None: it has not
+        come so far within ``timeout_s``, or has ended in another way.
+        """
+
     async def kill(self) -> Killed:
         """Make it *down* (protocol, section 1).
 

@@ -10,7 +10,7 @@ from common.model.spec import PostgresSpec
 from common.model.wal import Lsn
 from common.runtime.apart import apart
 from common.runtime.clock import Clock
-from keeper.postgres import clone, disks, examine, follow, promote, roles, seal, slots, sync
+from keeper.postgres import clone, disks, examine, follow, promote, roles, seal, shutdown, slots, sync
 from keeper.postgres.config_files import MAIN_FILE
 from keeper.postgres.instance import Instance, PostgresSettings
 from keeper.postgres.observe import Observer
@@ -150,6 +150,10 @@ class PostgresServer:
     async def stop(self, mode: StopMode, timeout_s: float) -> Killed:
         """See the port."""
         return await self._instance.stop(mode, timeout_s)
+
+    async def shut_down(self, timeout_s: float) -> Lsn | None:
+        """See the port."""
+        return await shutdown.shut_down(self._instance, timeout_s)
 
     async def kill(self) -> Killed:
         """See the port."""

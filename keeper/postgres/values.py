@@ -171,7 +171,7 @@ class Observation:
     received and flushed of a standby (0/0 when it has received nothing since its start).
     ``replay_delay_s``: age of the last replayed commit by both hosts' wall clocks, 0 when nothing waits
     to be replayed, None on a primary: for people. ``following``: name of the configured slot, empty for
-    nobody. ``undone``: managed parameters that
+    nobody. ``clients``: sessions of others than the keeper. ``undone``: managed parameters that
     ALTER SYSTEM, or a command line, overrides. ``pending_restart``: parameters that wait for a restart.
     """
 
@@ -191,6 +191,7 @@ class Observation:
     synchronous_standby_names: str = ""
     senders: tuple[WalSender, ...] = ()
     slots: tuple[Slot, ...] = ()
+    clients: int = 0
     undone: tuple[str, ...] = ()
     pending_restart: tuple[str, ...] = ()
 

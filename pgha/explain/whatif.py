@@ -14,7 +14,8 @@ from typing import Final
 from common.model.reasons import Reason
 from common.model.view import ClusterView
 from pgha.explain.model import Living
-from sentinel.decide.choice import Judged, choose_primary, judge, sealed_candidates
+from sentinel.decide.candidates import sealed_candidates
+from sentinel.decide.choice import Judged, choose_primary, judge
 from sentinel.decide.conditions import current_conditions
 from sentinel.decide.core import decide
 from sentinel.decide.lease import remember_primary, wait_s

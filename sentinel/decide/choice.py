@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from common.model.lineage import (
-    Position,
-    agreed_until,
-    can_be_extended,
-    contains,
-    has_diverged,
-    has_promotion,
-)
+from common.model.lineage import can_be_extended, contains, has_diverged
 from common.model.reasons import Reason
-from common.model.reports import PromotionReport
-from common.model.view import ClusterView, LineageEntry, Primary, SyncMember
+from common.model.view import ClusterView, Primary, SyncMember
 from common.model.wal import ZERO, Lsn
 from sentinel.decide import conditions
+from sentinel.decide.candidates import Candidate, sealed_candidates
 from sentinel.decide.lease import (
     has_a_chance,
     lag_bytes,
@@ -29,34 +21,13 @@ from sentinel.decide.lease import (
 )
 from sentinel.decide.observed import Observed
 from sentinel.decide.sealing import (
-    is_sealed,
     live_members,
     may_have_acknowledged,
     missing_for,
     standbys_suffice,
     too_few_live,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A sealed member, its final position, and the last promotion that began in its data, if any."""
-
-    uid: str
-    incarnation: str
-    position: Position
-    agreed: Lsn
-    began: PromotionReport | None = None
-
-    @property
-    def life(self) -> SyncMember:
-        """The candidate as a sync set counts it."""
-        return SyncMember(self.uid, self.incarnation)
-
-    def must_be_cloned(self, lineage: Sequence[LineageEntry]) -> bool:
-        """Whether it began a promotion that is not in the lineage (protocol, section 9)."""
-        began = self.began
-        return began is not None and not has_promotion(lineage, began.timeline, began.incarnation)
+from sentinel.decide.switching import handed_over, is_awaited
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +46,14 @@ class Choice:
     primary has not sealed."""
 
 
-def sealed_candidates(observed: Observed, view: ClusterView) -> tuple[Candidate, ...]:
-    """Everybody who has sealed for the view's term."""
-    found = []
-    for report in observed.keepers.values():
-        if is_sealed(observed, report) and report.seal and report.incarnation:
-            position, last = report.seal.position, report.promotion
-            found.append(
-                Candidate(
-                    report.uid,
-                    report.incarnation,
-                    position,
-                    agreed_until(position, view.lineage),
-                    last if last and last.lies_in(report.incarnation) else None,
-                )
-            )
-    return tuple(sorted(found, key=lambda candidate: candidate.uid))
-
-
 def choose_primary(observed: Observed, view: ClusterView) -> Choice:
     """Choose among the safe, as soon as enough have sealed that no acknowledged commit can be missing."""
     sealed = sealed_candidates(observed, view)
+    awaited, target = is_awaited(observed, view, sealed), handed_over(view, sealed)
+    if awaited is not None:
+        return Choice(None, awaited)
+    if target is not None:
+        return _to_the_target(target)
     lives = frozenset(candidate.life for candidate in sealed)
     old = view.old_primary
     old_sealed = next((c for c in sealed if old and c.life == (old.uid, old.incarnation)), None)
@@ -114,6 +72,13 @@ def choose_primary(observed: Observed, view: ClusterView) -> Choice:
     else:
         return Choice(None, _waiting_for_seals(observed, view, lives))
     return _among_the_safe(observed, view, sealed, least, waited=waited)
+
+
+def _to_the_target(target: Candidate) -> Choice:
+    """The end of a switchover: whatever was acknowledged, under whichever set, the target holds it."""
+    text = f"{target.uid} takes over: it has all WAL of the old primary, up to {target.position.lsn}"
+    reason = Reason(code="switchover", severity="info", subject=target.uid, text=text)
+    return Choice(target, reason, Lsn(target.position.lsn))
 
 
 def _least(view: ClusterView, sealed: tuple[Candidate, ...]) -> Lsn:

@@ -5,7 +5,7 @@ Durations are thus values that go into a decision; nothing in the core asks a cl
 
 from __future__ import annotations
 
-from common.model.view import ClusterView, SyncMember
+from common.model.view import ClusterView, Switching, SyncMember
 from sentinel.decide.durability import allowed_members
 from sentinel.decide.observed import Observed
 from sentinel.decide.standbys import standbys_apart, starving
@@ -29,6 +29,16 @@ def named(term: int) -> str:
 def running(term: int) -> str:
     """The route has been set, in a term that follows damped failovers."""
     return f"running:{term}"
+
+
+def attempt(attempt_id: int, phase: str) -> str:
+    """An attempt at a switchover is in a phase."""
+    return f"attempt:{attempt_id}:{phase}"
+
+
+def shut_down(attempt_id: int) -> str:
+    """The primary has shut down in order for an attempt at a switchover."""
+    return f"shut_down:{attempt_id}"
 
 
 def initializing(uid: str) -> str:
@@ -115,6 +125,8 @@ def current_conditions(observed: Observed) -> frozenset[str]:
         found.add(named(view.term))
     if view.damped and view.phase == "running":
         found.add(running(view.term))
+    if view.switching is not None:
+        found |= _of_the_switchover(observed, view, view.switching)
     if view.phase == "initializing" and view.primary:
         found.add(initializing(view.primary.uid))
     return frozenset(found | _of_the_sync_set(observed, view))
@@ -132,6 +144,15 @@ def _restarting(observed: Observed, view: ClusterView) -> set[str]:
             or member.uid not in streaming
         )
     }
+
+
+def _of_the_switchover(observed: Observed, view: ClusterView, under_way: Switching) -> set[str]:
+    report = observed.primary_report
+    said = report.switching if report is not None else None
+    found = {attempt(under_way.id, view.phase)}
+    if said is not None and said.id == under_way.id and said.shut_down is not None:
+        found.add(shut_down(under_way.id))
+    return found
 
 
 def _of_the_sync_set(observed: Observed, view: ClusterView) -> set[str]:

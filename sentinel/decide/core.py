@@ -9,7 +9,8 @@ carries on from the view alone.
     initializing     bootstrap.complete
     sealing          note_fenced, failover.during_sealing     (choose, name), membership
     promoting        detection, route_for, sync set, membership, rebuild, timelines
-    running          detection, sync set, membership, rebuild, timelines
+    running          detection, sync set, switching.prepare, membership, rebuild, timelines
+    switching        detection, switching.during_switching
     whenever none of these wants a change: what operators have asked for
 """
 
@@ -30,12 +31,13 @@ from sentinel.decide.rebuilding import next_rebuild
 from sentinel.decide.requests import next_request
 from sentinel.decide.routing import route_for
 from sentinel.decide.sealing import begin_sealing, standbys_suffice
+from sentinel.decide.switching import during_switching, prepare, with_request
 from sentinel.decide.sync_set import next_sync_set
 
 
 def decide(observed: Observed) -> Decision:
     """Return the one change to make now, if any, and the reasons in force, worst first."""
-    decision = _decide(observed)
+    decision = with_request(observed, _decide(observed))
     asked = next_request(observed, observed.view) if observed.view is not None else Decision(None, ())
     said = tuple(reason for report in observed.keepers.values() for reason in report.reasons)
     return Decision(
@@ -78,7 +80,18 @@ def _with_a_primary(observed: Observed, view: ClusterView) -> Decision:
         reasons.append(held_back)
         fenced = note_fenced(observed, view)
         return _with_membership_reasons(observed, view, Decision(fenced.change, tuple(reasons)))
-    questions = [next_sync_set, next_loss, next_membership, next_rebuild, note_timelines, note_fenced, calm]
+    if view.phase == "switching":
+        return _with_membership_reasons(observed, view, during_switching(observed, view))
+    questions = [
+        next_sync_set,
+        prepare,
+        next_loss,
+        next_membership,
+        next_rebuild,
+        note_timelines,
+        note_fenced,
+        calm,
+    ]
     if view.phase == "promoting":
         silent = _silent_candidate(observed, view)
         if silent is not None:

@@ -6,12 +6,14 @@ from common.model.lineage import extended, has_diverged
 from common.model.reports import KeeperReport
 from common.model.view import ClusterView, LineageEntry, Primary, SyncSet, SyncState
 from common.model.wal import Lsn
-from sentinel.decide.choice import Candidate, Choice, choose_primary, sealed_candidates
+from sentinel.decide.candidates import Candidate, sealed_candidates
+from sentinel.decide.choice import Choice, choose_primary
 from sentinel.decide.durability import sync_set_of_the_sealed
 from sentinel.decide.forcing import choose_forced
 from sentinel.decide.losses import forsaken_by
 from sentinel.decide.observed import Change, Decision, Observed, next_view
 from sentinel.decide.sealing import standbys_suffice
+from sentinel.decide.switching import SWITCHOVER, with_the_old_primary
 
 
 def name_again(observed: Observed, view: ClusterView) -> Change | None:
@@ -47,6 +49,7 @@ def name_again(observed: Observed, view: ClusterView) -> Change | None:
         forced=None,
         old_primary_may_start=False,
         old_primary_last=None,
+        switching=None,
     )
     text = f"{old.uid} is up and well after all: it stays primary, in term {view.term}"
     return Change(named, "primary_named_again", text, "old_primary_well", new_primary=old.uid)
@@ -88,6 +91,7 @@ def name_primary(observed: Observed, view: ClusterView, choice: Choice, chosen: 
         for candidate in sealed_candidates(observed, view)
         if not has_diverged(candidate.position, lineage) and not candidate.must_be_cloned(lineage)
     )
+    followers = with_the_old_primary(observed, view, chosen, followers)
     members, k = sync_set_of_the_sealed(observed, chosen.uid, followers)
     named = next_view(
         view,
@@ -131,6 +135,8 @@ def during_sealing(observed: Observed, view: ClusterView) -> Decision:
     if choice.candidate is not None:
         return Decision(name_primary(observed, view, choice, choice.candidate), ())
     reasons = (choice.reason,)
+    if choice.reason.code == SWITCHOVER:
+        return Decision(None, reasons)
     if not view.old_primary_may_start and (
         view.sync.lease_protects or not standbys_suffice(observed, view, view.old_primary)
     ):

@@ -10,7 +10,8 @@ from common.model.reasons import Reason
 from common.model.view import ClusterView, Forced
 from common.model.wal import ZERO, Lsn
 from sentinel.decide import conditions
-from sentinel.decide.choice import Candidate, Choice, judge
+from sentinel.decide.candidates import Candidate
+from sentinel.decide.choice import Choice, judge
 from sentinel.decide.lease import NO_PROCESS_LEFT
 from sentinel.decide.observed import Observed
 from sentinel.decide.sealing import is_sealed, live_members, may_have_acknowledged

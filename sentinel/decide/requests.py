@@ -29,6 +29,7 @@ from common.model.requests import (
     RequestUpdate,
     Restart,
     Resume,
+    Switchover,
     Unfence,
     in_order,
     update,
@@ -46,6 +47,7 @@ from sentinel.decide.operations.reinit import plan_reinit, reinit
 from sentinel.decide.operations.reload import plan_reload, reload
 from sentinel.decide.operations.remove import plan_remove, remove
 from sentinel.decide.operations.restart import plan_restart, restart
+from sentinel.decide.operations.switchover import plan_switchover, switchover
 
 _REMOVED_AT_ONCE: Final = 20
 """Old requests that one transaction removes at most."""
@@ -76,6 +78,8 @@ def plan_of(  # noqa: C901 - one line for each kind
             return plan_reload(observed, view)
         case Restart():
             return plan_restart(observed, view, operation)
+        case Switchover():
+            return plan_switchover(observed, view, operation)
         case _:
             assert_never(operation)
 
@@ -106,6 +110,8 @@ def _step(  # noqa: C901 - one line for each kind
             return reload(observed, view, asked)
         case Restart():
             return restart(observed, view, asked, operation)
+        case Switchover():
+            return switchover(observed, view, asked, operation)
         case _:
             assert_never(operation)
 

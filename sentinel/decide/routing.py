@@ -35,6 +35,7 @@ def route_for(observed: Observed, view: ClusterView) -> Decision:
             view,
             phase="running",
             route=route,
+            switching=None,
             rebuild_beside=False,
             floor=Lsn(max(view.floor, named.fork)),
         )

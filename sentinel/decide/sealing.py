@@ -83,6 +83,7 @@ def begin_sealing(observed: Observed, why: Reason) -> Decision:
         old_primary_last=observed.last_report_of(old) if view.sync.lease_protects else None,
         rebuild_beside=False,
         route=None,
+        switching=None,
     )
     text = f"term {view.term} ends: {why.text}"
     return Decision(Change(sealing, "sealing", text, why.code, old_primary=old.uid), (why,))

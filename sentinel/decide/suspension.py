@@ -141,6 +141,7 @@ def view_after(base: ClusterView, acceptance: Acceptance, term: int) -> ClusterV
         "old_primary_may_start": base.old_primary_may_start or base.sync.lease_protects,
         "rebuild_beside": False,
         "route": None,
+        "switching": None,
     }
     if lost:
         everybody = _all_others(base, acceptance.without, generation)

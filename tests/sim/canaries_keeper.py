@@ -17,6 +17,7 @@ from keeper.postgres.port import PromotionOrder, SyncSetting
 from keeper.postmaster import PAUSE_S, PostmasterWatch
 from keeper.service import KeeperService
 from keeper.state import KeeperState
+from keeper.step_or_wait import retry
 from tests.sim.canaries import SETS, Canary, attribute, function
 from tests.sim.postgres import standby
 
@@ -59,7 +60,7 @@ def _new_life_at_once(
     view: ClusterView, facts: steps.Facts, upstream_uid: str, why: str, *, rewind: bool
 ) -> steps.Step:
     """Rewind, or clone, before others are known to hold the new history."""
-    return plan._retry(facts, (steps.Rewind if rewind else steps.Clone)(upstream_uid, view.term, why))
+    return retry(facts, (steps.Rewind if rewind else steps.Clone)(upstream_uid, view.term, why))
 
 
 # The sync set.

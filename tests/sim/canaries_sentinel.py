@@ -10,7 +10,7 @@ from common.model import lineage
 from common.model.view import ClusterView, Fenced, SyncMember, SyncSet, SyncState
 from common.model.wal import ZERO, Lsn
 from common.store.port import Compare, Delete, Outcome, Put, Store
-from sentinel.decide import choice, failover, routing, sealing, sync_set
+from sentinel.decide import candidates, choice, failover, routing, sealing, sync_set
 from sentinel.decide.observed import Change, Decision, Observed
 from sentinel.leadership import LeaderWriter
 from tests.sim.canaries import SETS, Canary, attribute, function
@@ -55,7 +55,7 @@ def _choose_without_floor(observed: Observed, view: ClusterView) -> Any:
 
 def _choose_as_if_sealed(observed: Observed, view: ClusterView) -> Any:
     """Take the old primary that an agent has switched off for one that has sealed."""
-    sealed, old = choice.sealed_candidates(observed, view), view.old_primary
+    sealed, old = candidates.sealed_candidates(observed, view), view.old_primary
     if sealed and old is not None and Fenced(old.uid, view.term) in view.fenced:
         return choice._among_the_safe(observed, view, sealed, choice._least(view, sealed), waited=True)
     return _choose_primary(observed, view)

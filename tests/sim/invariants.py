@@ -287,6 +287,8 @@ class Invariants:
             why = f"the view names {named}"
         elif state.sealed_term > view.term:
             why = f"it is sealed for term {state.sealed_term}, the view is of term {view.term}"
+        elif view.phase == "switching":
+            why = "a switchover is under way"
         elif promotion is None or not promotion.finished or promotion.incarnation != directory.marker:
             why = f"its last promotion is {promotion}"
         if why:

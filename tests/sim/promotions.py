@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from common.model.view import ClusterView, Primary, SyncMember
+from common.model.wal import Lsn
 from tests.sim.histories import out_of_reach
 from tests.sim.postgres.directory import Directory
 from tests.sim.postgres.host import SimHost
@@ -54,9 +55,24 @@ class Promotions:
         if before is None or before.phase != "sealing" or view.primary is None:
             return
         if view.primary != before.old_primary:
-            self._quorum(before, view)
+            if not self._handed_over(before, view.primary):
+                self._quorum(before, view)
             self._is_off(before)
             self._holds_everything(view, view.primary)
+
+    def _handed_over(self, before: ClusterView, named: Primary) -> bool:
+        """Whether the old primary has written its last record, and who is named has it: that is a quorum."""
+        attempt, old, fleet = before.switching, before.old_primary, self._world.fleet
+        if attempt is None or attempt.shut_down is None or old is None:
+            return False
+        servers, data = fleet.hosts[old.uid].running, fleet.hosts[named.uid].data
+        is_over = all(each.in_recovery or (each.shutdown and each.shutdown.is_recorded) for each in servers)
+        record = data.wal.last_until(Lsn(named.fork)) if data is not None else None
+        return (
+            is_over
+            and record is not None
+            and (record.kind, record.timeline, record.start) == ("shutdown", old.timeline, attempt.shut_down)
+        )
 
     def _quorum(self, before: ClusterView, view: ClusterView) -> None:
         """I4: those who have sealed, on their disks, intersect all who may have acknowledged."""
@@ -92,7 +108,12 @@ class Promotions:
             return
         world.invariants.checks["I2"] += 1
         servers = world.fleet.hosts[old.uid].running
-        if any(not server.in_recovery and not server.sync_rep.defined for server in servers):
+        if any(
+            not server.in_recovery
+            and not server.sync_rep.defined
+            and (server.shutdown is None or not server.shutdown.is_recorded)
+            for server in servers
+        ):
             world.violated("I2", f"{old.uid} may still acknowledge, without anybody, in term {before.term}")
 
     def _look(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from common.errors import PostgresSilent, PostgresUnavailable
+from common.model.wal import Lsn
 from common.runtime.clock import Clock
 from keeper.postgres.port import Killed, Source, StopMode, SyncSetting
 from keeper.postgres.sql import STATEMENT_LIMIT_S
@@ -15,6 +16,7 @@ from tests.sim.postgres.host import SimHost
 from tests.sim.postgres.server import Server
 
 _LOOK_AGAIN_S = 0.25
+_POLL_S = 0.01
 
 
 class Link:
@@ -78,6 +80,22 @@ class Link:
             while held.postmaster_alive and (left_s := deadline - self.clock.monotonic()) > 0:
                 await held.ends.wait(left_s)
         return await self.kill()
+
+    async def shut_down(self, timeout_s: float) -> Lsn | None:
+        """Where the shutdown record begins, once pg_control says "shut down"."""
+        deadline = self.clock.monotonic() + timeout_s
+        if self.start_id is not None:
+            held = self.running
+            held.life.do(held.stop, "fast")
+        while True:
+            ended = self.start_id is None
+            await self.host.read_disk()
+            control = self.host.present.control
+            if control.state == "shut down":
+                return control.checkpoint_lsn
+            if ended or self.clock.monotonic() > deadline:
+                return None
+            await self.clock.sleep(_POLL_S)
 
     async def kill(self) -> Killed:
         await self.clock.sleep(self.host.engine.draw(self.host.engine.delays.kill_s))

@@ -51,7 +51,8 @@ def acknowledgers(fleet: Fleet) -> list[Acknowledger]:
 def _starts(fleet: Fleet) -> Iterator[tuple[SimHost, Server]]:
     for host in fleet.hosts.values():
         for server in host.running:
-            yield host, server
+            if server.shutdown is None or not server.shutdown.is_recorded:
+                yield host, server  # behind its shutdown record none has a session left
 
 
 def _acknowledger(host: SimHost, server: Server) -> Acknowledger:

@@ -137,6 +137,10 @@ class SimPostgres:
         """See the port."""
         return await self._link.stop(mode, timeout_s)
 
+    async def shut_down(self, timeout_s: float) -> Lsn | None:
+        """See the port."""
+        return await self._link.shut_down(timeout_s)
+
     async def kill(self) -> Killed:
         """See the port."""
         return await self._link.kill()
@@ -190,6 +194,7 @@ class SimPostgres:
                 Slot(name, slot.restart_lsn, "lost" if slot.lost else "reserved", server.is_active(name))
                 for name, slot in directory.slots.items()
             ),
+            clients=len(server.backends),
             undone=tuple(sorted(server.overridden)),
         )
 

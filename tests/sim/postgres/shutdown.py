@@ -25,6 +25,11 @@ class Shutdown:
         self._end = ZERO
         server.life.later(server.engine.draw(server.engine.delays.stop_s), self._begin)
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the shutdown record is written: nothing is, after it."""
+        return bool(self._end)
+
     def _begin(self) -> None:
         server = self._server
         for backend in list(server.backends.values()):

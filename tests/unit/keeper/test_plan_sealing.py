@@ -56,7 +56,7 @@ def test_a_standby_that_is_down_is_started_to_seal(state: str) -> None:
     assert step.upstream is None
 
 
-@pytest.mark.parametrize("state", ["starting", "stopping", "cloning", "rewinding"])
+@pytest.mark.parametrize("state", ["starting", "cloning", "rewinding"])
 def test_what_is_under_way_is_waited_for(state: str) -> None:
     """It seals as soon as it can."""
     assert why_it_waits(VIEW, not_running(as_standby(SHIQIAO_1), state)) == "cannot_seal"

@@ -9,7 +9,15 @@ import pytest
 from common.model.view import ClusterView
 from keeper.plan import SETTLE_S, plan
 from keeper.steps import Clone, Facts, Follow, Rewind, Seal, StartStandby, Stop
-from tests.support.builders import SANDUN_1, SHIQIAO_1, entry, promoting_view, promotion, running_view
+from tests.support.builders import (
+    SANDUN_1,
+    SANDUN_2,
+    SHIQIAO_1,
+    entry,
+    promoting_view,
+    promotion,
+    running_view,
+)
 from tests.support.facts import (
     as_primary,
     as_standby,
@@ -98,7 +106,7 @@ def test_a_superseded_primary_stops(view: ClusterView) -> None:
 
 def test_a_member_that_is_down_starts_once_clients_are_back() -> None:
     """Not in the way of a promotion on a small host; without a route not for ever, for it may be needed."""
-    down = not_running(as_standby(SHIQIAO_1))
+    down = not_running(as_standby(SANDUN_2))
 
     assert why_it_waits(promoting_view(), replace(down, phase_seen_s=1.9)) == "after_route"
     assert isinstance(plan(promoting_view(), replace(down, phase_seen_s=2.0)), StartStandby)

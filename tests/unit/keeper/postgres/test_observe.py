@@ -54,6 +54,7 @@ class Server:
             "receiver": self.receiver,
             "senders": [],
             "slots": [],
+            "clients": 0,
             "following": "",
             "conninfo": self.conninfo,
             "sync": "",
