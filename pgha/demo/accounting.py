@@ -18,7 +18,8 @@ class Statement:
     """One statement of a client, connecting included where it had to.
 
     ``failed`` had no effect; ``unknown``: the connection died while the answer was awaited.
-    ``row`` is the number that a writer inserted, None for a read.
+    ``row`` is the number that a writer inserted, None for a read. ``connected``: there was a connection: it
+    was not that which failed.
     """
 
     site: str
@@ -26,6 +27,7 @@ class Statement:
     ended_s: float
     result: Result
     row: int | None = None
+    connected: bool = True
 
     def on_the_wire(self, instant_s: float) -> bool:
         """Whether it had been sent and not been answered at an instant."""
@@ -38,12 +40,14 @@ class Traffic:
 
     ``errors`` are statements that failed, those on the wire at the instant of the fault apart in
     ``in_flight``; writes of unknown outcome are in ``unknown`` and, as failures, in one of the two.
+    ``unconnected`` are statements that failed because no connection could be made.
     """
 
     acked: int
     unknown: int
     errors: int
     in_flight: int
+    unconnected: int
     write_gap_s: float
 
 
@@ -94,6 +98,7 @@ def traffic(statements: Iterable[Statement], fault_s: float, sites: Collection[s
         unknown=sum(each.result == "unknown" and each.row is not None for each in seen),
         errors=len(bad) - in_flight,
         in_flight=in_flight,
+        unconnected=sum(not each.connected for each in bad),
         write_gap_s=longest_gap_s([each.ended_s for each in acked]),
     )
 

@@ -13,12 +13,15 @@ from typing import Final
 
 from common.errors import PghaError, StoreUnavailable
 from common.model.keys import Keys
+from common.model.requests import Request, Switchover
 from common.model.spec import ClusterSpec
 from common.runtime.clock import Clock
 from common.runtime.disk import write_durably
+from common.runtime.ids import new_id
 from common.status.documents import Documents
 from common.store.etcd import EtcdSettings, EtcdStore
 from common.store.port import Store
+from common.store.requests import RequestStore
 from keeper.postgres.programs import Programs
 from keeper.processes import postmaster_pid
 from pgha.commands.init import write_once
@@ -211,6 +214,20 @@ class DemoCluster:
         # What a postmaster had just forked is not in the list.
         await kill_postgres(roots, self._programs.directory, self._clock, KILL_LIMIT_S)
         return struck_s
+
+    async def switch_over(self, site: str) -> float:
+        """Ask for the best member of a site as primary, and return the instant of asking."""
+        requests, view = RequestStore(self.store, Keys(CLUSTER)), self.documents.view
+        asked_s = self._clock.monotonic()
+        request = Request(
+            id=new_id(),
+            by="demo",
+            at=self._clock.wall(),
+            term=view.term if view else 0,
+            operation=Switchover(site=site),
+        )
+        await requests.create(request)
+        return asked_s
 
     def margin_s(self, uid: str) -> float | None:
         """By how much a member's PostgreSQL was dead before its lease ended; None unless a deadman did it."""

@@ -16,6 +16,8 @@ from pgha.demo.history import HistoryFile
 from pgha.demo.straggler import Straggler
 from pgha.demo.workload import Workload
 
+LOAD: Final = 16
+"""Writers beside the ordinary ones, where an exercise is about what clients notice of an orderly change."""
 BEFORE_S: Final = 2.0
 """Traffic before the fault."""
 AFTER_S: Final = 1.0
@@ -50,14 +52,18 @@ class Exercises:
         before, term_before = _primary_and_term(documents)
         fault = FAULTS[name](documents, self._cluster.layout)
         straggler = self._straggler(fault)
-        async with self._workload.running() as statements, contextlib.AsyncExitStack() as beside:
+        load = LOAD if fault.switch_to is not None else 0
+        async with self._workload.running(load) as statements, contextlib.AsyncExitStack() as beside:
             if straggler is not None:
                 await beside.enter_async_context(straggler.running())
             await self._clock.sleep(BEFORE_S)
             if straggler is not None and not straggler.acked_s:
                 raise NotWell(f"{before} acknowledged nothing to a client of its own address")
             self._cluster.tell(f"{name}: {fault.text}")
-            fault_s = await self._cluster.strike(fault)
+            if fault.switch_to is not None:
+                fault_s = await self._cluster.switch_over(fault.switch_to)
+            else:
+                fault_s = await self._cluster.strike(fault)
             await self._repair(fault)
             await self._until_well(fault, fault_s, term_before)
             await self._clock.sleep(AFTER_S)

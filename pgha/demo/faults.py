@@ -22,6 +22,7 @@ class Fault:
     ``frozen``: nothing is killed, it all stands still, and goes on after ``back_after_s``; a client of
     ``straggler``'s own address commits there all the time.
     ``deadman``: nobody but the victim's deadman is left to end its PostgreSQL.
+    ``switch_to``: nothing is hurt, the best member of that site is asked to be primary, under more load.
     ``victim`` is the member that has to come back as a standby. ``sites`` are those whose clients count.
     """
 
@@ -35,6 +36,7 @@ class Fault:
     frozen: bool = False
     straggler: str | None = None
     deadman: bool = False
+    switch_to: str | None = None
     sites: tuple[str, ...] = SITES
 
 
@@ -178,6 +180,14 @@ def _store_away(documents: Documents, layout: Layout, *, away_s: float) -> Fault
     )
 
 
+def switchover(documents: Documents, layout: Layout) -> Fault:
+    """No fault at all: the best member of the other site shall be primary, in order."""
+    uid = _primary(documents)
+    other = next((name for name in SITES if name != layout.keeper(uid).site), "")
+    text = f"pgha switchover --site {other}, from {uid}"
+    return Fault(text, failover=True, victim=uid, switch_to=other)
+
+
 FAULTS: Final[Mapping[str, Callable[[Documents, Layout], Fault]]] = {
     "crash": crash,
     "keeper-crash": keeper_crash,
@@ -189,5 +199,6 @@ FAULTS: Final[Mapping[str, Callable[[Documents, Layout], Fault]]] = {
     "sentinel": sentinel,
     "etcd": etcd,
     "etcd-outage": etcd_outage,
+    "switchover": switchover,
 }
 """The exercises by the names that ``--exercise`` takes."""

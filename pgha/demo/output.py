@@ -63,6 +63,7 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "new_primary": outcome.new_primary,
         "term": outcome.term,
         "in_flight": outcome.traffic.in_flight,
+        "failed_connections": outcome.traffic.unconnected,
         **({} if outcome.acks_from_old is None else {"acks_from_old": outcome.acks_from_old}),
         **({} if outcome.margin_s is None else {"margin_ms": _ms(outcome.margin_s)}),
     }

@@ -27,6 +27,11 @@ ASK_LIMIT_S: Final = 60.0
 RETRY_PAUSE_S: Final = 0.02
 """After a connection that was refused: a proxy that is down would be asked thousands of times a second."""
 
+LOAD_PAUSE_S: Final = 0.05
+"""Between two statements of one of the many clients of an exercise that asks for load."""
+KNOCKS_EACH: Final = 4
+"""Every so manieth of them connects anew for each statement."""
+
 _CREATE: Final = (
     "CREATE TABLE IF NOT EXISTS pgha_demo (id bigint PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())"
 )
@@ -53,10 +58,11 @@ class Client:
         """Run one statement within its deadline; never raises for what a server or network does."""
         began_s = self._clock.monotonic()
         result: Result = "failed"
+        connected = False
         try:
             async with asyncio.timeout(STATEMENT_LIMIT_S):
                 connection = await self._connected()
-                result = "unknown"
+                result, connected = "unknown", True
                 self._cancelled_wait = False
                 await connection.execute(query, None if row is None else (row,))
             result = "unknown" if self._cancelled_wait else "ok"
@@ -65,7 +71,7 @@ class Client:
         except (psycopg.Error, OSError, TimeoutError) as error:
             result = fate(error) if result == "unknown" else "failed"
             await self.close()
-        return Statement(self._site, began_s, self._clock.monotonic(), result, row)
+        return Statement(self._site, began_s, self._clock.monotonic(), result, row, connected)
 
     async def _connected(self) -> psycopg.AsyncConnection:
         if self._connection is None:
@@ -135,14 +141,23 @@ class Workload:
             raise PostgresUnavailable(f"{HOST}:{port} does not answer the demo: {error!r}") from error
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[list[Statement]]:
-        """Run all clients; at an orderly end each finishes the statement that it is at."""
+    async def running(self, load: int = 0) -> AsyncIterator[list[Statement]]:
+        """Run all clients, and as many writers more as ``load`` says.
+
+        At an orderly end each finishes the statement that it is at.
+        """
         statements = self.statements = []
         stop = asyncio.Event()
         clients = [
             asyncio.create_task(self._client(place, stop, statements, writes=number < WRITERS_PER_SITE))
             for place in self._proxies
             for number in range(WRITERS_PER_SITE + READERS_PER_SITE)
+        ]
+        clients += [
+            asyncio.create_task(
+                self._loader(self._proxies[number % len(self._proxies)], stop, statements, number)
+            )
+            for number in range(load)
         ]
         try:
             yield statements
@@ -159,14 +174,32 @@ class Workload:
         client = Client(place.site, self.conninfo(place.port), self._clock)
         try:
             while not stop.is_set():
-                row = next(self._rows) if writes else None
-                done = await client.run(_WRITE if writes else _READ, row)
-                statements.append(done)
-                if done.result == "ok" and row is not None:
-                    self.acked.add(row)
+                done = await self._one(client, statements, writes=writes)
                 if done.result == "ok":
                     await self._clock.sleep(PAUSE_S)
                 elif done.result == "failed":
                     await self._clock.sleep(RETRY_PAUSE_S)
         finally:
             await client.close()
+
+    async def _loader(
+        self, place: ProxyPlace, stop: asyncio.Event, statements: list[Statement], number: int
+    ) -> None:
+        """A writer among many; one that knocks makes a new connection for each statement."""
+        client = Client(place.site, self.conninfo(place.port), self._clock)
+        try:
+            while not stop.is_set():
+                await self._one(client, statements, writes=True)
+                if number % KNOCKS_EACH == 0:
+                    await client.close()
+                await self._clock.sleep(LOAD_PAUSE_S)
+        finally:
+            await client.close()
+
+    async def _one(self, client: Client, statements: list[Statement], *, writes: bool) -> Statement:
+        row = next(self._rows) if writes else None
+        done = await client.run(_WRITE if writes else _READ, row)
+        statements.append(done)
+        if done.result == "ok" and row is not None:
+            self.acked.add(row)
+        return done

@@ -254,11 +254,11 @@ class Cluster:
             return row[0] if row else None
 
     @contextlib.asynccontextmanager
-    async def writing(self) -> AsyncIterator[list[Statement]]:
+    async def writing(self, load: int = 0) -> AsyncIterator[list[Statement]]:
         """Have clients write and read through the proxy; the table must fit what they were told."""
         port = self.demo.layout.proxies[0].port
         await self.workload.create_table(port)
-        async with self.workload.running() as statements:
+        async with self.workload.running(load) as statements:
             yield statements
         for each in statements:
             if each.row is not None:

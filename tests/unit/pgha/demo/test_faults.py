@@ -109,3 +109,12 @@ def test_without_a_lease_to_keep_there_is_no_deadman_to_try() -> None:
     """Where standbys acknowledge none is armed."""
     with pytest.raises(ValueError, match="--mode async"):
         FAULTS["deadman"](documents(), LAYOUT)
+
+
+def test_a_switchover_hurts_nobody_and_goes_to_the_other_site() -> None:
+    """And back the next time; the old primary has to come back as a standby."""
+    there = FAULTS["switchover"](documents("sandun-1"), LAYOUT)
+    back = FAULTS["switchover"](documents("shiqiao-1"), LAYOUT)
+
+    assert (there.switch_to, back.switch_to) == ("shiqiao", "sandun")
+    assert (there.services, there.postgres_of, there.victim) == ((), (), "sandun-1")

@@ -11,7 +11,7 @@ from pgha.demo.accounting import NO_FAILOVER, Outcome, Phases, Traffic
 from pgha.demo.output import Output, to_json, to_text
 from tests.support.clock import ManualClock
 
-TRAFFIC = Traffic(acked=900, unknown=2, errors=1, in_flight=3, write_gap_s=0.1874)
+TRAFFIC = Traffic(acked=900, unknown=2, errors=1, in_flight=3, unconnected=1, write_gap_s=0.1874)
 CRASH = Outcome(
     exercise="crash",
     traffic=TRAFFIC,
@@ -43,6 +43,7 @@ def test_the_object_of_an_exercise_has_exactly_the_promised_keys() -> None:
         "new_primary": "shiqiao-2",
         "term": 2,
         "in_flight": 3,
+        "failed_connections": 1,
     }
 
 
