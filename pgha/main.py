@@ -25,6 +25,7 @@ from pgha.commands import (
     resume,
     spec,
     status,
+    switchover,
     topology,
     version,
 )
@@ -49,6 +50,7 @@ app.command()(logs.logs)
 app.command()(dsn.dsn)
 app.command()(query.query)
 app.command()(failover.failover)
+app.command()(switchover.switchover)
 app.command()(pause.pause)
 app.command()(resume.resume)
 app.command()(restart.restart)
