@@ -77,7 +77,13 @@ def attribute(owner: type | ModuleType, name: str, replacement: Any) -> Iterator
 
 def all_canaries() -> dict[str, Canary]:
     """Every canary by its name, in the order of the protocol."""
-    from tests.sim import canaries_keeper, canaries_proxy, canaries_sentinel  # noqa: PLC0415 - they need this
+    from tests.sim import (  # noqa: PLC0415 - they need this
+        canaries_keeper,
+        canaries_proxy,
+        canaries_sentinel,
+        canaries_switchover,
+    )
 
-    found = (*canaries_sentinel.CANARIES, *canaries_keeper.CANARIES, *canaries_proxy.CANARIES)
+    modules = (canaries_sentinel, canaries_keeper, canaries_proxy, canaries_switchover)
+    found = [canary for module in modules for canary in module.CANARIES]
     return {canary.name: canary for canary in found}

@@ -118,6 +118,8 @@ class Faults:
             return leading[0] if leading else chance.choice(world.sentinel_hosts)
         if role in {"primary", "candidate"} and named is not None:
             return named.uid
+        if role == "target" and view is not None and view.switching is not None:
+            return view.switching.target.uid
         if role.startswith("sync") and view is not None:
             members = sorted({member.uid for member in view.sync.current.members})
             number = int(role.removeprefix("sync ")) - 1

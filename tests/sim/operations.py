@@ -7,10 +7,24 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from common.model.requests import Continue, Fence, Pause, Reinit, Reload, Restart, Resume, Unfence
+from common.model.requests import (
+    Continue,
+    Fence,
+    Pause,
+    Reinit,
+    Reload,
+    Request,
+    Restart,
+    Resume,
+    Switchover,
+    Unfence,
+)
 from common.model.spec import ClusterSpec, FenceSpec
+from common.model.view import Word
+from common.store.port import Put
 from tests.sim.fences import AGENT
 from tests.sim.host_faults import keeper_host
+from tests.sim.services import KEYS
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -116,3 +130,24 @@ def restart_member(world: World, whom: str, chance: Random) -> None:
     uids = {keeper_host(world, whom, chance), keeper_host(world, "any", chance)}
     world.operators.ask(Restart(uids=tuple(sorted(uids))))
     world.operators.ask(Reload())
+
+
+def switchover(world: World, _: str, chance: Random) -> None:
+    """Somebody wants another primary: one by name, the best of a site, or whoever suits best."""
+    site = chance.choice(("sandun", "shiqiao"))
+    operation = chance.choice(
+        (
+            Switchover(drain_s=chance.random()),
+            Switchover(to=chance.choice(world.keeper_hosts), drain_s=0.0),
+            Switchover(site=site, drain_s=chance.choice((0.0, 0.2, 3.0))),
+        )
+    )
+    world.operators.ask(operation)
+
+
+def cancel(world: World, _: str, __: Random) -> None:
+    """Somebody takes back whatever is open."""
+    for key, item in list(world.etcd.data._items.items()):
+        if key.startswith(KEYS.requests) and (request := Request.from_bytes(item.value)).is_open:
+            word = Word(by="an operator", at=request.at)
+            world.etcd.data.transact([], [Put(key, request.changed(cancel=word).to_bytes())])
