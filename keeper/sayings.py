@@ -82,6 +82,20 @@ class Sayings:
             fix=f"see the logs of the keeper and of PostgreSQL on {self._local.settings.uid}",
         )
 
+    def nothing_failed(self) -> None:
+        """A look found nothing to do: what had failed before is over, unless it is about to be tried again.
+
+        What failed may have been the look itself, without the store for example: no later step says that it
+        is over. While PostgreSQL starts or its data are made anew that is seen by how it ends.
+        """
+        local = self._local
+        if (
+            local.postgres == "running"
+            and not local.busy
+            and not self._pauses.left_s(self._clock.monotonic())
+        ):
+            local.reasons.pop("step", None)
+
     def explain(self, step: steps.Step) -> None:
         """What the plan waits for is reported when a human should know it."""
         if isinstance(step, steps.Wait) and step.reason.severity != "info":

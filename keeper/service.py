@@ -232,6 +232,8 @@ class KeeperService:
             step = self._standing.hold_back(plan(self.view, self._facts()))
             self._sayings.decided(step, self.view)
             acted = await self._do(step)
+            if not acted:
+                self._sayings.nothing_failed()
         except FAILURES as error:
             if self._local.start_id != start_id:
                 return False  # PostgreSQL has ended meanwhile, which is a fact of its own
