@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import web
@@ -26,7 +25,7 @@ def what_is_kept(service: KeeperService) -> dict[str, Any]:
 
 
 def routes(service: KeeperService) -> tuple[web.RouteDef, ...]:
-    """``/status`` with the figures of this moment; ``/primary`` and ``/standby`` for load balancers.
+    """``/status`` with the figures of this moment; what load balancers ask stands in :mod:`keeper.checks`.
 
     ``/kept``, without a word of PostgreSQL: the report and the newest view obeyed, for a restored store.
     ``/examine?names=A,B``, what ``pgha doctor`` and ``pgha spec`` ask of the host and its server.
@@ -69,24 +68,12 @@ def routes(service: KeeperService) -> tuple[web.RouteDef, ...]:
             raise web.HTTPServiceUnavailable(text=str(error)) from error
         return json_response(attested.model_dump(mode="json"))
 
-    def answers_when(role: str) -> web.RouteDef:
-        async def is_role(_: web.Request) -> web.Response:
-            report = service.report()
-            good = report.state == "running" and report.role == role
-            return json_response(
-                {"uid": report.uid, "state": report.state, "role": report.role},
-                status=HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE,
-            )
-
-        return web.get(f"/{role}", is_role)
-
-    asked = (
+    return (
         web.get("/status", status),
         web.get("/kept", kept),
         _examine(service),
         web.get("/attestation", attestation),
     )
-    return (*asked, answers_when("primary"), answers_when("standby"))
 
 
 def _examine(service: KeeperService) -> web.RouteDef:

@@ -127,6 +127,11 @@ class Contact:
         """For how long nothing has proven it, in seconds; a new process counts from its own start."""
         return self._clock.monotonic() - max(self._began, self._store_proof(), self._counts(self._attested))
 
+    @property
+    def proof_age_s(self) -> float:
+        """How old the newest proof is, in seconds; infinite where there is none of this term and life."""
+        return self._clock.monotonic() - max(self._store_proof(), self._counts(self._attested))
+
     def why_fence(self, fence_after_s: float) -> Reason | None:
         """Why this primary must stop itself now; see :func:`why_fence`."""
         local = self._local

@@ -49,6 +49,7 @@ class Examiner:
             mismatched_databases=seen.mismatched_databases,
             tablespaces=seen.tablespaces,
             hba_errors=seen.hba_errors,
+            weak_commits=seen.weak_commits,
             slots=tuple(
                 SlotSeen(name=slot.name, wal_status=slot.wal_status or "", active=slot.active)
                 for slot in (observation.slots if observation is not None else ())

@@ -36,12 +36,14 @@ from common.store.publisher import KeyHeld, Publisher
 from common.store.session import Session
 from keeper import api
 from keeper.actions import STATE, Actions
+from keeper.checks import check_routes
 from keeper.deadman.client import Deadman
 from keeper.documents import positions_of
 from keeper.evidence import UpstreamProbe
 from keeper.guarding import Guarding
 from keeper.lease_fence import Guard, NoDeadman
 from keeper.local import Local
+from keeper.peers import Peers
 from keeper.postgres.instance import PostgresSettings, read_password
 from keeper.postgres.layout import Layout
 from keeper.postgres.port import Postgres
@@ -99,8 +101,9 @@ async def serve(settings: KeeperSettings, tail: LogTail, stop: asyncio.Event) ->
         async with Supervisor() as supervisor:
             keeper = await assemble(settings, keys, outside, heartbeats)
             await keeper.service.prepare()
+            peers = Peers(store, keys, clock)
             async with http_server(
-                (*api.routes(keeper.service), log_route(tail)),
+                (*api.routes(keeper.service), *check_routes(keeper.service, peers), log_route(tail)),
                 host=settings.api_host,
                 port=settings.api_port,
                 setting="--api-port",

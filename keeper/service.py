@@ -35,6 +35,7 @@ from keeper.pauses import FAILURES, Pauses
 from keeper.plan import SETTLE_S, plan
 from keeper.postgres.port import Postgres
 from keeper.postmaster import PostmasterWatch
+from keeper.readiness import Readiness
 from keeper.room import RoomWatch
 from keeper.sayings import Sayings
 from keeper.standing import Standing
@@ -124,6 +125,7 @@ class KeeperService:
             believed=lambda: self._standing.believes,
             ended=self._down_unasked,
         )
+        self.readiness = Readiness(local, self._documents, self._contact, self._guarding)
         self.examiner = Examiner(postgres, local, clock)
         self._room = RoomWatch(postgres, local, clock, changed=self._tell)
         self._phase: tuple[int, str] = (0, "")
@@ -191,8 +193,6 @@ class KeeperService:
     def report(self) -> KeeperReport:
         """What this keeper says of itself now."""
         return self._sayings.report()
-
-    # Waking.
 
     def _down_unasked(self) -> None:
         self._local.reasons.pop("step", None)

@@ -50,5 +50,6 @@ class HostExamination(Document):
     mismatched_databases: tuple[str, ...] = ()
     tablespaces: tuple[str, ...] = ()
     hba_errors: tuple[str, ...] = ()
+    weak_commits: tuple[str, ...] = ()
     slots: tuple[SlotSeen, ...] = ()
     disks: tuple[DiskSeen, ...] = ()

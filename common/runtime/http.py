@@ -30,6 +30,7 @@ HEADER_LIMIT_BYTES: Final = 8 * 1024
 HEADER_TIMEOUT_S: Final = 10.0
 """Also how long a connection may be idle between two requests."""
 REQUEST_TIMEOUT_S: Final = 10.0
+HEALTH_PATHS: Final = ("/livez", "/liveness", "/healthz", "/health", "/readyz")
 END_TIMEOUT_S: Final = 2.0
 ANSWER_LIMIT_BYTES: Final = 1024 * 1024
 
@@ -45,7 +46,10 @@ async def http_server(
     setting: str,
     problems: Callable[[], Sequence[str]],
 ) -> AsyncIterator[str]:
-    """Serve the routes and ``/healthz`` within the context; yields the URL at which they are.
+    """Serve the routes within the context; yields the URL at which they are.
+
+    ``/livez``, ``/healthz``, ``/health`` and ``/readyz`` say whether this process is well, unless the routes
+    have their own.
 
     ``problems`` says what is wrong with this process now, nothing for healthy (503 or 200).
     ``setting`` names the flag of the port for the message of CannotListen.
@@ -57,7 +61,9 @@ async def http_server(
         return json_response({"healthy": not found, "problems": found}, status=status)
 
     application = web.Application(middlewares=[_bounded], client_max_size=BODY_LIMIT_BYTES)
-    application.add_routes([web.get("/healthz", healthz), *routes])
+    given = list(routes)
+    taken = {route.path for route in given}
+    application.add_routes([*given, *(web.get(path, healthz) for path in HEALTH_PATHS if path not in taken)])
     runner = web.AppRunner(
         application,
         access_log=None,

@@ -11,9 +11,14 @@ from keeper.postgres.instance import Instance
 from keeper.postgres.values import Examination, SettingSeen
 
 _SETTINGS: Final = """
-SELECT coalesce(json_object_agg(name, json_build_array(setting, unit, context, pending_restart)), '{{}}')
+SELECT coalesce(json_object_agg(name, json_build_array(
+         CASE name WHEN 'synchronous_commit' THEN coalesce(
+           (SELECT file.setting FROM pg_file_settings AS file
+             WHERE file.name = 'synchronous_commit' AND file.applied ORDER BY seqno DESC LIMIT 1), boot_val)
+         ELSE setting END, unit, context, pending_restart)), '{{}}')
   FROM pg_settings WHERE name = ANY ({names})
 """
+"""``synchronous_commit`` as the files have it: the keeper's own sessions have another one."""
 
 _DATABASES: Final = """
 SELECT json_build_object(
@@ -24,6 +29,12 @@ SELECT json_build_object(
                   WHERE version IS NOT NULL),
   'tablespaces', (SELECT coalesce(json_agg(spcname ORDER BY spcname), '[]') FROM pg_tablespace
                    WHERE spcname NOT IN ('pg_default', 'pg_global')),
+  'weak_commits', (SELECT coalesce(json_agg(format('%s for %s%s', entry, coalesce(rolname, 'every role'),
+                                                   ' in ' || datname)), '[]')
+                     FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS entry
+                     LEFT JOIN pg_roles ON pg_roles.oid = setrole
+                     LEFT JOIN pg_database ON pg_database.oid = setdatabase
+                    WHERE entry ~ '^synchronous_commit=(off|local|remote_write)$'),
   'hba_errors', (SELECT coalesce(json_agg(format('line %s: %s', line_number, error)), '[]')
                    FROM pg_hba_file_rules WHERE error IS NOT NULL)
 )
@@ -51,4 +62,5 @@ async def examine(instance: Instance, names: Sequence[str]) -> Examination:
         mismatched_databases=tuple(mismatches),
         tablespaces=tuple(seen["tablespaces"]),
         hba_errors=tuple(seen["hba_errors"]),
+        weak_commits=tuple(seen["weak_commits"]),
     )

@@ -33,7 +33,8 @@ SELECT json_build_object(
                 ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END,
   'startup', (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'),
   'receiver', (SELECT json_build_object('status', status, 'slot', slot_name, 'host', sender_host,
-                      'port', sender_port, 'heard', last_msg_receipt_time) FROM pg_stat_wal_receiver),
+                      'port', sender_port, 'heard', last_msg_receipt_time,
+                      'end', latest_end_lsn) FROM pg_stat_wal_receiver),
   'senders', (SELECT coalesce(json_agg(to_json(sender)), '[]')
                 FROM (SELECT pid, application_name, state, sent_lsn, flush_lsn, replay_lsn
                         FROM pg_stat_replication WHERE application_name <> {own}) AS sender),
@@ -148,6 +149,7 @@ class Observer:
             host=str(wanted.get("host") or seen["host"] or ""),
             port=int(wanted.get("port") or seen["port"] or 0),
             silent_s=now - self._heard[1],
+            upstream_end=_lsn(seen["end"]),
         )
 
 

@@ -154,6 +154,7 @@ class Receiver:
     """The WAL receiver.
 
     ``silent_s``: seconds, on the keeper's clock, since it was first seen without a newer message.
+    ``upstream_end``: how far the upstream said to be in its last message.
     """
 
     status: str
@@ -161,6 +162,7 @@ class Receiver:
     host: str
     port: int
     silent_s: float
+    upstream_end: Lsn = ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,8 @@ class Examination:
 
     ``collations``: by provider, ``libc`` and ``icu``, the version that this host sorts text by.
     ``mismatched_databases``: those whose indexes were made with another one (PostgreSQL 15 and later tell).
-    ``hba_errors``: lines of pg_hba.conf that PostgreSQL does not take.
+    ``hba_errors``: lines of pg_hba.conf that PostgreSQL does not take. ``weak_commits``: roles and databases
+    with a ``synchronous_commit`` of their own that waits for less than a standby's flush.
     """
 
     settings: Mapping[str, SettingSeen]
@@ -219,3 +222,4 @@ class Examination:
     mismatched_databases: tuple[str, ...] = ()
     tablespaces: tuple[str, ...] = ()
     hba_errors: tuple[str, ...] = ()
+    weak_commits: tuple[str, ...] = ()
