@@ -213,7 +213,7 @@ def rollback(
 ) -> None:
     """Put an earlier spec back, as a new one: shows what differs and what that will do, and asks."""
     found = _found(target)
-    wanted = found.latest - 1 if number is None else number
+    wanted = found.before_present if number is None else number
     if number is None and wanted < 1:
         fail(f"cluster {target.keys.cluster} keeps no spec before the present one (pgha spec history)")
     past = _numbered(target, found, wanted)

@@ -10,8 +10,13 @@ from common.model.spec import ClusterSpec
 
 
 def as_yaml(spec: ClusterSpec) -> str:
-    """A spec as an operator reads and writes it, defaults included."""
-    text: str = yaml.safe_dump(spec.to_plain(), sort_keys=False, allow_unicode=True)
+    """A spec as an operator reads and writes it, defaults included, parameters by name.
+
+    The order in which parameters are given means nothing, so it must not look like a difference.
+    """
+    plain = spec.to_plain()
+    plain["postgres"]["parameters"] = dict(sorted(plain["postgres"]["parameters"].items()))
+    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
     return text
 
 

@@ -31,6 +31,11 @@ class StoredSpec:
         """The number of the newest spec that is known."""
         return self.past[-1].number if self.past else 0
 
+    @property
+    def before_present(self) -> int:
+        """The number of the spec before the present one, which may be one that something else wrote; or 0."""
+        return self.latest - 1 if self.past and self.past[-1].spec == self.spec else self.latest
+
     def numbered(self, number: int) -> PastSpec | None:
         """One of the specs that are kept."""
         return next((each for each in self.past if each.number == number), None)

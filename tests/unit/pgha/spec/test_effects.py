@@ -123,6 +123,7 @@ def test_equal_specs_do_nothing() -> None:
     """No effect, no line of difference; and what is shown can be read back."""
     assert told(spec(), spec()) == []
     assert lines_of(spec(), spec(), ("a", "b")) == []
+    assert lines_of(parameters(a="1", b="2"), parameters(b="2", a="1"), ("a", "b")) == []
     assert parse_spec(as_yaml(spec(durability={"acks": 2})), "x") == spec(durability={"acks": 2})
 
 

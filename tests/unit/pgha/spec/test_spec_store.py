@@ -69,9 +69,11 @@ async def test_a_spec_that_something_else_wrote_is_kept_before_it_is_replaced(wo
     """So that it can be put back like any other."""
     await write(world.store, 1)
     world.put(KEYS.spec, spec(5).to_bytes())
+    assert (await read_stored(world.store, KEYS)).before_present == 1
 
     assert await write(world.store, 2) == 3
     found = await read_stored(world.store, KEYS)
+    assert found.before_present == 2
     assert [(each.how, each.spec.durability.acks) for each in found.past] == [
         ("apply", 1),
         ("found in the store", 5),
