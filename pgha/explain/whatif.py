@@ -57,7 +57,10 @@ def what_if(before: Observed, lost: Iterable[str]) -> Run:
     """Run to the end what follows when the hosts of these members die now; needs a view."""
     gone = frozenset(lost)
     living = Living.after(before, gone)
-    observed = replace(before, held_s={}, last_seen=remember_primary(before.last_seen, before))
+    held_s: dict[str, float] = {}  # the run's own: it moves on without a new value of all else
+    start = replace(before, held_s=held_s, last_seen=remember_primary(before.last_seen, before))
+    observed = _under(start, living, _view(start))
+    holding = current_conditions(observed)
     steps: list[Step] = []
     since: dict[str, float] = {}
     judged: tuple[Judged, ...] = ()
@@ -65,7 +68,7 @@ def what_if(before: Observed, lost: Iterable[str]) -> Run:
     now_s = 0.0
     reasons: tuple[Reason, ...] = ()
     for _ in range(STEPS_LIMIT):
-        observed = _seen(observed, living, since, now_s)
+        _move_to(now_s, holding, since, held_s)
         decision = decide(observed)
         change, view, reasons = decision.change, observed.view, decision.reasons
         if view is not None and view.phase == "sealing":
@@ -79,7 +82,8 @@ def what_if(before: Observed, lost: Iterable[str]) -> Run:
         if change.kind == "primary_named" and view is not None and view.old_primary_last is not None:
             lost_bytes = max(0, view.old_primary_last.lsn - (change.lsn or 0))
         steps.append(Step(now_s, change))
-        observed = replace(observed, view=change.view)
+        observed = _under(observed, living, change.view)
+        holding = current_conditions(observed)
     else:
         return Run(_view(observed), reasons, tuple(steps), judged, lost_bytes, settled=False)
     return Run(_view(observed), reasons, tuple(steps), judged, lost_bytes)
@@ -90,21 +94,27 @@ def _view(observed: Observed) -> ClusterView:
     return observed.view
 
 
-def _seen(observed: Observed, living: Living, since: dict[str, float], now_s: float) -> Observed:
-    """The cluster as the sentinel sees it at that time; ``since`` learns which conditions have begun."""
-    view = _view(observed)
+def _under(observed: Observed, living: Living, view: ClusterView) -> Observed:
+    """The cluster once everybody has done what a view says."""
     named = view.primary
-    now = replace(
+    return replace(
         observed,
+        view=view,
         keepers=living.reports_under(view),
         reaches_primary=None if named is None else named.uid in living.reports,
     )
-    holding = current_conditions(now)
+
+
+def _move_to(
+    now_s: float, holding: frozenset[str], since: dict[str, float], held_s: dict[str, float]
+) -> None:
+    """Have ``since`` tell when each condition that holds has begun, and ``held_s`` for how long it has."""
     for ended in since.keys() - holding:
         del since[ended]
     for condition in holding:
         since.setdefault(condition, now_s)
-    return replace(now, held_s={condition: now_s - began_s for condition, began_s in since.items()})
+    held_s.clear()
+    held_s.update({condition: now_s - began_s for condition, began_s in since.items()})
 
 
 def _judged(observed: Observed, view: ClusterView) -> tuple[Judged, ...]:

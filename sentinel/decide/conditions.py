@@ -164,7 +164,8 @@ def _of_the_sync_set(observed: Observed, view: ClusterView) -> set[str]:
     found |= {starved(member) for member in starving(observed, view, report)}
     for each in view.sync.in_force:
         found |= {not_streaming(member) for member in each.members - observed.streaming}
-    allowed = {member for member in observed.streaming if member.uid in allowed_members(observed)}
+    uids = allowed_members(observed)
+    allowed = {member for member in observed.streaming if member.uid in uids}
     if len(allowed) < observed.spec.durability.acks:
         found.add(TOO_FEW)
     if len(view.sync.target.members & observed.streaming) < view.sync.target.k:

@@ -58,6 +58,9 @@ def _updated(view: ClusterView, member: Member, report: KeeperReport | None) -> 
         return member, []
     is_primary = view.primary is not None and view.primary.uid == member.uid
     incarnation = member.incarnation if is_primary else report.incarnation or member.incarnation
+    seen = (report.host, report.port, report.site, incarnation)
+    if seen == (member.host, member.port, member.site, member.incarnation):
+        return member, []
     updated = member.changed(host=report.host, port=report.port, site=report.site, incarnation=incarnation)
     notes = []
     if incarnation != member.incarnation:
