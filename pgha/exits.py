@@ -21,6 +21,7 @@ class Exit(IntEnum):
     FAILED = 1
     DIFFERENT = 1
     NO_PRIMARY = 2
+    CRITICAL = 2
     NO_STORE = 3
     GOES_ON = 4
     USAGE = 64

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pgha.main import run
+from pgha.main import COMMANDS as COMMANDS_THERE
+from pgha.main import app_for, run
 
 WRONG = [
     [],
@@ -165,3 +166,12 @@ def test_a_store_out_of_reach_exits_3(capsys: pytest.CaptureFixture[str]) -> Non
     said = capsys.readouterr().err
     assert "cannot reach etcd at http://127.0.0.1:1" in said
     assert said.count("\n") == 1
+
+
+def test_every_command_is_there_and_the_general_help_names_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is imported only when it is asked for; the list of all imports all."""
+    assert run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for name in COMMANDS_THERE:
+        assert f"\n  {name} " in shown
+        assert len(app_for([name]).registered_commands) + len(app_for([name]).registered_groups) == 1
