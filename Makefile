@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check sim bench bench-failover bench-proxy
+.PHONY: help setup demo test check sim bench bench-failover bench-looking bench-proxy
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -42,10 +42,13 @@ JOBS ?= 2
 sim: setup ## run whole clusters in simulation, one for each of SEEDS=300 seeds from START=0 on
 	$(BIN)/python -m tests.sim --seeds $(SEEDS) --start $(START) --jobs $(JOBS)
 
-bench: bench-failover ## run every benchmark there is
+bench: bench-failover bench-looking ## run every benchmark there is
 
 bench-failover: setup ## measure how long clients wait in each exercise
 	$(BIN)/python -m tests.bench.failover
+
+bench-looking: setup ## measure status and explain on a cluster of 50 members
+	$(BIN)/python -m tests.bench.looking
 
 bench-proxy: ## measure what the proxy costs
 	@echo "There is no benchmark of the proxy in this release; it comes with a later one." >&2; exit 1
