@@ -221,15 +221,16 @@ class _Consequences:
         self, kind: Literal["member", "site"], name: str, lost: tuple[str, ...], run: Run
     ) -> Consequence:
         view = run.view
-        primary = view.primary.uid if view.primary else None
+        # Where nothing may be done the view still names who has died.
+        route = view.route if view.route is not None and view.route.uid not in lost else None
         return Consequence(
             kind=kind,
             name=name,
             lost=lost,
-            primary=primary if view.route else None,
-            stays=primary == self._primary and view.route is not None,
-            route=f"{view.route.host}:{view.route.port}" if view.route else None,
-            sync_set=in_words(view.sync.target) if view.route else "",
+            primary=route.uid if route else None,
+            stays=route is not None and route.uid == self._primary,
+            route=f"{route.host}:{route.port}" if route else None,
+            sync_set=in_words(view.sync.target) if route else "",
             risks=self._risks(run),
             steps=tuple(
                 Happening(at_s=round(step.at_s, 2), kind=step.change.kind, text=step.change.text)

@@ -164,4 +164,5 @@ def _successor(spec: ClusterSpec, observed: Observed) -> str | None:
     if named is None:
         return None
     run = what_if(replace(observed, spec=spec), {named.uid})
-    return run.view.route.uid if run.view.route else None
+    route = run.view.route
+    return route.uid if route is not None and route.uid != named.uid else None

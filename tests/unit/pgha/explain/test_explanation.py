@@ -10,6 +10,7 @@ from rich.console import Console
 from common.model.history import HistoryEvent
 from common.model.reasons import SUSPENDED, Reason
 from common.model.spec import ClusterSpec
+from common.model.view import Word
 from common.status.documents import Documents
 from common.store.port import StoreMember, StorePeer
 from pgha.explain.explanation import Consequence, Explanation, explain
@@ -120,6 +121,17 @@ def test_etcd_members_whose_site_nobody_knows_make_the_answer_conditional() -> N
 
     assert "etcd_sites_unknown" in {risk.code for risk in of("sandun", said).risks}
     assert of("sandun", said).primary == SHIQIAO_1
+
+
+def test_where_nobody_may_be_promoted_the_dead_primary_does_not_stay() -> None:
+    """Its sync set is away already, or the cluster is paused: the view still names it, and nobody serves."""
+    alone = {uid: keeper(uid) for uid in (SANDUN_1, SANDUN_2)}
+    too_few = of(SANDUN_1, explained(cluster(keepers=alone)))
+    paused = of(SANDUN_1, explained(cluster(view=running_view(paused=Word(by="ann", at=NOW)))))
+
+    for each in (too_few, paused):
+        assert (each.primary, each.route, each.stays, each.sync_set) == (None, None, False, "")
+    assert "too_few_to_seal" in {risk.code for risk in too_few.risks}
 
 
 def test_sentinels_on_one_site_leave_nobody_to_decide() -> None:

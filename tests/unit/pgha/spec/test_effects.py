@@ -102,6 +102,14 @@ def test_another_successor_is_named() -> None:
     ]
 
 
+def test_a_change_after_which_nobody_may_take_over_says_nobody() -> None:
+    """Not the primary itself, which the view goes on to name."""
+    others = [{"uid": uid, "no_failover": True} for uid in (SANDUN_2, SHIQIAO_1, SHIQIAO_2)]
+    (found,) = told(spec(), spec(members=others))
+
+    assert found.text == "if the primary's host died, nobody would take over, not sandun-2"
+
+
 def test_access_and_timings_say_when_they_take_effect() -> None:
     """A lease only with the next one, md5 with a warning."""
     access = told(
