@@ -97,11 +97,7 @@ class Member(ABC):
     async def commit_that_waits(self, number: int) -> asyncio.Future[Outcome]:
         """Begin to insert a row, and return once that waits for standbys."""
         outcome = asyncio.ensure_future(self.commit(number))
-
-        async def waits() -> bool:
-            return await self.waiting_commits() > 0
-
-        await holds(waits, "the commit waits for standbys")
+        await until(self.waiting_commits, bool, "the commit waits for standbys")
         return outcome
 
     async def lsn(self) -> Lsn:
@@ -110,14 +106,11 @@ class Member(ABC):
 
     async def at_the_end_of_its_wal(self) -> Observation:
         """What is seen of a server that follows nobody, once it has run dry and waits to look again."""
-        seen: list[Observation] = []
-
-        async def has_run_dry() -> bool:
-            seen[:] = [await self.postgres.observe()]
-            return seen[0].startup_waits_for == "RecoveryRetrieveRetryInterval"
-
-        await holds(has_run_dry, f"{self.uid} has run dry")
-        return seen[0]
+        return await until(
+            self.postgres.observe,
+            lambda seen: seen.startup_waits_for == "RecoveryRetrieveRetryInterval",
+            f"{self.uid} has run dry",
+        )
 
     async def caught_up(self, standby: Member) -> None:
         """Wait until a standby has replayed all that this primary has flushed."""

@@ -10,8 +10,8 @@ from common.errors import PostgresUnavailable, UnsafeOperation
 from common.model.wal import ZERO
 from keeper.postgres.port import NOBODY
 from keeper.postgres.values import Observation
-from tests.contract.postgres_backends import Backend, Group, Member, holds, sync_of
-from tests.support.aio import LIMIT_S
+from tests.contract.postgres_backends import Backend, Group, Member, sync_of
+from tests.support.aio import LIMIT_S, until
 from tests.support.postgres import BY_ITSELF, FIRST_LIFE, SPEC
 
 
@@ -179,16 +179,16 @@ async def at_rest(one: Member, two: Member) -> tuple[Observation, Observation]:
 
     A primary writes some by itself now and then; only looks between which it did not show one position.
     """
-    seen: list[Observation] = []
 
-    async def agree() -> bool:
-        seen[:] = first, second = await one.postgres.observe(), await two.postgres.observe()
+    async def look() -> tuple[Observation, Observation]:
+        return await one.postgres.observe(), await two.postgres.observe()
+
+    def agree(seen: tuple[Observation, Observation]) -> bool:
+        first, second = seen
         positions = {first.flush, second.lsn, second.flush, *(sender.flush for sender in first.senders)}
         return len(positions) == 1 and second.startup_waits_for == "RecoveryWalStream"
 
-    await holds(agree, "the standby has replayed and confirmed everything, and waits for more")
-    first, second = seen
-    return first, second
+    return await until(look, agree, "the standby has replayed and confirmed everything, and waits for more")
 
 
 def test_a_primary_and_its_standby_are_seen_as_they_are(postgres_backend: Backend) -> None:
