@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from common.errors import PostgresUnavailable
+from common.model.wal import Lsn
 from keeper.postgres.instance import LOG_LIMIT_BYTES, Instance
 from keeper.postgres.layout import Layout
 from keeper.postgres.observe import LOG_LOOKED_AT_EVERY_S, Observer
@@ -151,6 +152,7 @@ def test_a_receiver_is_described_by_the_setting_of_this_moment(tmp_path: Path) -
         "host": "10.0.0.9",
         "port": 9,
         "heard": "12:00",
+        "end": "0/5000060",
     }
     server.conninfo = "host=10.0.0.1 port=5432"
     found = []
@@ -158,6 +160,7 @@ def test_a_receiver_is_described_by_the_setting_of_this_moment(tmp_path: Path) -
         server.conninfo = conninfo
         receiver = run(observer.observe()).receiver
         assert receiver is not None
+        assert receiver.upstream_end == Lsn.parse("0/5000060")
         found.append((receiver.host, receiver.port, receiver.silent_s))
         run(server.clock.advance(1))
 
