@@ -74,7 +74,7 @@ def test_a_program_that_takes_too_long_is_killed_with_its_children(place: Path) 
     with pytest.raises(PostgresUnavailable, match="did not end within"):
         run(programs.run("initdb", timeout_s=0.3))
 
-    assert find_processes([SLEEPER], place) == []
+    run(eventually(lambda: not find_processes([SLEEPER], place), "they are gone"))
 
 
 def test_a_cancelled_program_is_killed(place: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_cancelled_program_is_killed(place: Path) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert find_processes([SLEEPER], place) == []
+        await eventually(lambda: not find_processes([SLEEPER], place), "it is gone")
 
     run(story())
 
