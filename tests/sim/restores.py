@@ -36,7 +36,6 @@ class Obeyed:
 
     uid: str
     generation: int
-    cluster_id: str
     view: ClusterView
 
 
@@ -104,16 +103,18 @@ class Restores:
             )
 
     def _why_not(self, write: ViewWrite) -> str:
-        """Why this may not be the first view written after a restore; empty when it may."""
+        """Why this may not be the first view written after a restore; empty when it may.
+
+        Another cluster id alone is no reason: until its next confirming read a leader may still write, if
+        leader and view came back just as it had read them. Then nothing that anybody obeyed was lost.
+        """
         obeyed = list(self._obeyed())
         if write.is_accepted:
             return self._why_not_accepted(write.view, obeyed)
-        stored, data = self._stored, self._world.etcd.data
+        stored = self._stored
         if stored is None or write.view.generation != stored.generation + 1:
             return f"no operator has accepted it, and it does not follow the restored {_named(stored)}"
         for each in obeyed:
-            if each.cluster_id not in {"", f"{data.cluster_id:x}"}:
-                return f"no operator has accepted it, and {each.uid} knows etcd {each.cluster_id}"
             if each.generation > stored.generation:
                 return f"no operator has accepted it, and {each.uid} has obeyed generation {each.generation}"
             if each.generation == stored.generation and each.view != stored:
@@ -144,8 +145,7 @@ class Restores:
             state: dict[str, Any] = json.loads(raw) if raw else {}
             if state.get("view") is not None:
                 view = ClusterView.from_bytes(json.dumps(state["view"]).encode())
-                store = state.get("store") or {}
-                yield Obeyed(uid, view.generation, store.get("cluster_id", ""), view)
+                yield Obeyed(uid, view.generation, view)
 
 
 def _named(view: ClusterView | None) -> str:

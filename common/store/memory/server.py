@@ -154,11 +154,13 @@ class MemoryEtcd:
         if after_revision < self._compacted:
             raise WatchLost(f"the watch's next revision is compacted (up to {self._compacted})")
         batches = []
-        for batch in self._history:
+        for batch in reversed(self._history):
+            if batch.revision <= after_revision:
+                break
             events = tuple(event for event in batch.events if event.item.key.startswith(prefix))
-            if batch.revision > after_revision and events:
+            if events:
                 batches.append(WatchBatch(batch.revision, events))
-        return batches
+        return batches[::-1]
 
     def compact(self) -> None:
         """Forget the history up to now."""
