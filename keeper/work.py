@@ -53,7 +53,7 @@ class Work:
 
     def shut_down(self, attempt: int) -> None:
         """Begin to stop a primary in order; sessions may take their time to end."""
-        self._local.postgres = "stopping"
+        self._local.postgres, self._local.shutting_down = "stopping", True
         self._publish()
         self._begin(self._actions.shut_down(attempt), busy="")
 

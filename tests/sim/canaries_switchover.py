@@ -36,8 +36,10 @@ def _on_that_timeline(view: ClusterView, _: object, candidate: Any) -> bool:
 
 
 def _start_what_has_stopped(view: ClusterView, attempt: Switching, facts: steps.Facts) -> steps.Step:
-    """A keeper that finds its PostgreSQL stopped starts it, as it is named primary still."""
-    if facts.state in {"stopped", "down"} and facts.promotion is not None and facts.promotion.finished:
+    """A keeper whose PostgreSQL has stopped starts it, as it is named primary still."""
+    if facts.state == "stopping" and not facts.shutting_down:
+        return steps.Finish("it is ended")
+    if facts.state == "stopped":
         return steps.StartWritable(view.term)
     return _hand_over(view, attempt, facts)
 

@@ -108,6 +108,7 @@ class SimHost:
 
     def spawn(self) -> Server:
         self.server = Server(self)
+        self.fleet.tell("spawned", self, self.data)
         if self.open_port is not None:
             self._ports[self.server.start_id] = self.open_port(self.server)
         return self.server
