@@ -167,7 +167,7 @@ def _as_primary(view: ClusterView, named: Primary, facts: Facts) -> Step:
         return hand_over(view, view.switching, facts)
     if facts.state == "running" and facts.role == "standby":
         return _as_candidate(view, named, facts)
-    if facts.state == "stopped" and _may_start_writable(named, facts):
+    if facts.state == "stopped" and view.route is None and _may_start_writable(named, facts):
         if not _is_guarded(view, facts):
             return retry(facts, Guard(view.term))
         return StartWritable(view.term)

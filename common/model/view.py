@@ -241,6 +241,11 @@ class ClusterView(Document):
     switching: Switching | None = Field(
         default=None, description="a switchover that is under way, from its preparation to its route"
     )
+    route_after: int = Field(
+        default=0,
+        description="the route waits for a report that the primary made after it saw this generation: before "
+        "it may have been stopped for a switchover that was given up, and confirms its start anew (I7)",
+    )
     fenced: frozenset[Fenced] = Field(
         default=frozenset(),
         description="old primaries that a fence agent has switched off, by the term in which it did",

@@ -16,7 +16,8 @@ def route_for(observed: Observed, view: ClusterView) -> Decision:
     """Set the route once the primary's first record is safe, or say what it waits for."""
     report = observed.primary_report
     named = view.primary
-    if named is None or report is None or not promoted(view, report):
+    is_past = report is not None and report.generation < view.route_after
+    if named is None or report is None or is_past or not promoted(view, report):
         return Decision(None, (_waiting_for_promotion(observed, view, report),))
     applied, confirmed = (report.sync.applied, report.sync.confirmed) if report.sync else (None, ())
     waiting = [each for each in view.sync.in_force if each.id not in confirmed]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from common.model.lineage import can_be_extended, contains
 from common.model.reasons import Reason
@@ -135,7 +135,9 @@ def _why_not_go_on(
 
 def _given_up(view: ClusterView, problem: str) -> Change:
     """The primary stays, in its term; where the route has gone it is set again once that may be."""
-    fields = {"phase": "promoting", "route": None} if view.phase == "switching" else {}
+    fields: dict[str, Any] = {}
+    if view.phase == "switching":
+        fields = {"phase": "promoting", "route": None, "route_after": view.generation + 1}
     uid = view.primary.uid if view.primary else ""
     text = f"the switchover is given up, {uid} stays primary: {problem}"
     return Change(next_view(view, switching=None, **fields), "switchover_given_up", text, SWITCHOVER)

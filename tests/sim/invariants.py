@@ -101,6 +101,9 @@ class Invariants:
                 self._started_writable(host, directory)
         elif event == "writable" and server is not None:
             self._writable_from[host.name] = (server, server.end)
+            route = self._world.view.route if self._world.view is not None else None
+            if route is not None and directory is not None and route.incarnation == directory.marker:
+                self._violated("I7", f"{host.name} is writable anew, and had its route before that")
             self._one_acknowledger()
         elif event in {"rewound", "discarded"} and directory is not None:
             self._copies.given_up(host, directory)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +15,6 @@ from common.model.requests import Request
 from common.model.spec import ClusterSpec
 from common.status.documents import Documents
 from keeper.postgres.seal import receivers
-from pgha.demo.services import CLUSTER
 from tests.support.cluster import SMALL, UNDAMPED, Cluster, cluster
 from tests.support.standstill import stopped
 
@@ -46,11 +44,7 @@ async def begin(running: Cluster, *arguments: str) -> asyncio.subprocess.Process
         *(sys.executable, "-m", "pgha", "switchover", "--yes", "-o", "json", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={
-            **os.environ,
-            "PGHA_CLUSTER": CLUSTER,
-            "PGHA_ETCD_ENDPOINTS": ",".join(running.demo.layout.endpoints),
-        },
+        env=running.environment,
     )
 
 

@@ -121,6 +121,20 @@ def test_a_target_that_lacks_the_last_wal_is_waited_for_and_then_the_primary_sta
     assert "does not have the last WAL" in scene.request("r-1").result
 
 
+def test_a_report_from_before_the_stop_brings_no_route_back() -> None:
+    """The keeper may be cut off, the server stopped: only what is said after the end counts (I7)."""
+    scene = switching()
+    attempt = scene.now.switching
+    assert attempt is not None
+    scene.holds(conditions.attempt(attempt.id, "switching"))
+    after = scene.step("switchover_given_up")
+    waits = scene.waits()
+    scene.report(SANDUN_1, generation=after.generation)
+
+    assert "promoting" in waits
+    assert scene.step("route_set").term == TERM
+
+
 @pytest.mark.parametrize(
     ("phase", "limit_s"), [("running", PREPARED_WITHIN_S), ("switching", 3.0 + STOPPED_WITHIN_S)]
 )
