@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from common.model.requests import Reload, Restart
+from common.runtime.clock import SystemClock
+from pgha.commands.switchover import moment
 from pgha.options import Target
 from pgha.requests.ask import Asking, ask, with_asking
 
@@ -25,11 +27,18 @@ def restart(
     pending: Annotated[
         bool, typer.Option("--pending", help="Only where parameters wait for a restart.")
     ] = False,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Begin then, such as 2026-12-24T03:00.")
+    ] = None,
 ) -> None:
-    """Restart PostgreSQL, of one member or of all, each back and streaming before the next one goes."""
+    """Restart PostgreSQL, of one member or of all, each back and streaming before the next one goes.
+
+    The primary comes last: another member takes over from it by a switchover.
+    """
     if (uid is None) == (not everybody):
         raise typer.BadParameter("say whom: a UID, or --all")
-    ask(target, asking, Restart(uids=(uid,) if uid is not None else (), pending=pending))
+    operation = Restart(uids=(uid,) if uid is not None else (), pending=pending)
+    ask(target, asking, operation, not_before=None if at is None else moment(at, SystemClock().wall()))
 
 
 @with_asking

@@ -215,8 +215,10 @@ class Scene:
         """Each with a new revision, and only if it is the one that was read."""
         stand = {each.request.id: each for each in self.requests}
         for each in updates:
-            assert stand[each.id].revision == each.revision
-            if each.request is None:
+            assert (stand[each.id].revision if each.id in stand else 0) == each.revision
+            if each.revision == 0 and each.request is not None:
+                stand[each.id] = Asked(each.request, 5000)
+            elif each.request is None:
                 del stand[each.id]
             else:
                 stand[each.id] = Asked(each.request, each.revision + 1000)

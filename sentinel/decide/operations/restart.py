@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from common.model.requests import Asked, Restart
+from common.model.requests import Asked, Request, RequestUpdate, Restart, Switchover, update
 from common.model.view import ClusterView
 from sentinel.decide import conditions
 from sentinel.decide.observed import Decision, Observed
 from sentinel.decide.operations.answers import Plan, changes, ended, told
 from sentinel.decide.operations.members import is_counted, is_primary, members_with, not_now
+from sentinel.decide.operations.switchover import plan_switchover
+
+_ID_PART: Final = 50
+"""Of the id of a restart so much stands in that of its switchover."""
 
 LIMIT_S: Final = 120.0
 """How long one member may take to be back before the rest is left alone."""
@@ -36,12 +40,14 @@ def plan_restart(observed: Observed, view: ClusterView, operation: Restart) -> P
     wanted = _wanted(observed, view, operation)
     if not wanted:
         return Plan(already="no parameter waits for a restart" if operation.pending else "no PostgreSQL runs")
-    primary = [uid for uid in wanted if is_primary(view, uid)]
-    if primary:
-        return Plan(
-            refused=f"{primary[0]} is the primary: make another member primary first, then it is restarted"
-        )
-    lines = [f"PostgreSQL of {uid} is restarted, and streams before the next one goes" for uid in wanted]
+    standbys = [uid for uid in wanted if not is_primary(view, uid)]
+    lines = [f"PostgreSQL of {uid} is restarted, and streams before the next one goes" for uid in standbys]
+    if standbys != wanted:
+        by_switchover = plan_switchover(observed, view, Switchover())
+        if by_switchover.refused:
+            text = f"{wanted[-1]} is the primary, and is restarted by a switchover: {by_switchover.refused}"
+            return Plan(refused=text)
+        lines += by_switchover.will
     counted = [uid for uid in wanted if is_counted(view, uid)]
     if counted and len(view.sync.target.members & observed.streaming) - 1 < view.sync.target.k:
         lines.append(f"commits wait while {', '.join(counted)} restarts: nobody else may acknowledge")
@@ -71,6 +77,9 @@ def restart(observed: Observed, view: ClusterView, asked: Asked, operation: Rest
         starts = {uid: observed.keepers[uid].start_id for uid in _wanted(observed, view, operation)}
         asked = asked._replace(request=request.changed(memo=starts))
         request = asked.request
+    part = _part(observed, request)
+    if part is not None and part.is_open:
+        return Decision(None, ())  # it tells its own progress; no write of ours gets in its way
     under_way = [uid for uid in request.memo if _is_under_way(observed, view, request.memo, uid)]
     if under_way:
         return _wait_for(observed, view, asked, under_way[0])
@@ -80,17 +89,49 @@ def restart(observed: Observed, view: ClusterView, asked: Asked, operation: Rest
         )
     waiting = [uid for uid in request.memo if _waits(observed, view, request.memo, uid)]
     if not waiting:
+        back = [uid for uid in request.memo if _comes_back(observed, uid) and uid not in view.out]
+        if back:
+            return told(observed, asked, f"{', '.join(back)} comes back")
         return ended(observed, asked, "done", _told_so_far(observed, asked))
     if view.phase != "running":
         return Decision(None, ())
     uid = waiting[0]
     if is_primary(view, uid):
-        text = f"{uid} has become primary and was not restarted; {_told_so_far(observed, asked)}"
-        return ended(observed, asked, "failed", text)
+        return _by_a_switchover(observed, view, asked, uid)
     members = members_with(view, uid, restart=request.memo[uid])
     return Decision(
         changes(observed, asked, view, "restart", f"{uid} restarts, says {request.by}", members=members), ()
     )
+
+
+def _by_a_switchover(observed: Observed, view: ClusterView, asked: Asked, uid: str) -> Decision:
+    """The primary: a request of its own, made once, whose end is waited for."""
+    request = asked.request
+    part = _part(observed, request)
+    if part is None:
+        made = Request(
+            id=_id_of_part(request),
+            by=request.by,
+            at=observed.now,
+            term=view.term,
+            operation=Switchover(),
+            parent=request.id,
+        )
+        noted = request.told(f"another member takes over from {uid}: request {made.id}", observed.now)
+        return Decision(None, (), updates=(update(asked, noted), RequestUpdate(made.id, 0, made)))
+    how = "has ended" if part.state == "done" else f"has {part.state}"
+    text = f"the switchover from {uid} {how}: {part.result}; {_told_so_far(observed, asked)}"
+    return ended(observed, asked, "failed", text)
+
+
+def _id_of_part(request: Request) -> str:
+    return f"{request.id[:_ID_PART]}-switchover"
+
+
+def _part(observed: Observed, request: Request) -> Request | None:
+    """The switchover that a restart has asked for, if it has."""
+    number = _id_of_part(request)
+    return next((each.request for each in observed.requests if each.request.id == number), None)
 
 
 def _wait_for(observed: Observed, view: ClusterView, asked: Asked, uid: str) -> Decision:
@@ -120,6 +161,12 @@ def _waits(observed: Observed, view: ClusterView, memo: dict[str, str], uid: str
     """Whether it is still in the start in which it was found; who restarted for another cause is done."""
     member, report = view.member(uid), observed.keepers.get(uid)
     return member is not None and report is not None and report.start_id == memo[uid]
+
+
+def _comes_back(observed: Observed, uid: str) -> bool:
+    """Whether it is on its way between two starts: a primary that handed over becomes a standby."""
+    report = observed.keepers.get(uid)
+    return report is not None and report.state in {"stopping", "stopped", "starting"}
 
 
 def _told_so_far(observed: Observed, asked: Asked) -> str:

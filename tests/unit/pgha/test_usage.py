@@ -40,6 +40,7 @@ WRONG = [
     ["failover", "--continue", "--off", "sandun-1"],
     ["restart"],
     ["restart", "sandun-1", "--all"],
+    ["restart", "--all", "--at", "2020-01-01T00:00"],
     ["fence"],
     ["reinit", "sandun-1", "--from"],
     ["init", "-f", "/does/not/exist"],

@@ -112,6 +112,16 @@ def test_who_is_kept_down_is_stopped_and_comes_back(whom: str) -> None:
     assert any("pgha unfence: done" in line for line in said)
 
 
+def test_a_primary_is_restarted_by_a_switchover_while_leaders_die() -> None:
+    """One change of the primary, for one request; nothing is lost."""
+    deaths = [fault("kill", 3.0 + at, whom="leader") for at in (0.3, 1.5)]
+    result, said = story(fault("restart_member", 3.0, whom="primary"), *deaths)
+
+    assert_good(result)
+    assert result.terms == 1
+    assert any(line.startswith("pgha restart: ") for line in said)
+
+
 @pytest.mark.parametrize("kind", ["reinit_member", "restart_member"])
 @pytest.mark.parametrize("chance", range(3))
 def test_a_standby_begins_anew_while_leaders_die(kind: str, chance: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from common.model.requests import AnyOperation, Reinit, Reload, Remove, Restart
-from common.model.view import SyncState, Word
+from common.model.view import Primary, SyncState, Word
 from sentinel.decide import conditions
 from sentinel.decide.operations.restart import LIMIT_S
 from tests.support.builders import (
@@ -22,7 +22,7 @@ from tests.support.builders import (
     seen,
     sync_set,
 )
-from tests.support.healthy import UIDS
+from tests.support.healthy import INCARNATIONS, TERM, UIDS
 
 WORD = Word(by="anna", at=ASKED_AT)
 
@@ -103,6 +103,52 @@ def test_a_row_can_be_ended_between_two() -> None:
     assert under_way == "running"
     assert scene.request(asked).state == "cancelled"
     assert scene.request(asked).result.endswith(f"restarted: {SANDUN_2}")
+
+
+def test_the_primary_comes_last_and_by_a_switchover() -> None:
+    """A request of its own, made once: whoever leads next finds it."""
+    scene = scene_of()
+    asked = scene.ask(Restart(uids=(SANDUN_1,)))
+    scene.told()
+    part = f"{asked}-switchover"
+    made = scene.request(part)
+    scene.step("switchover_begun")
+    scene.down(SANDUN_1, "stopping")
+    scene.report(SANDUN_1, start_id=None)
+    under_way = scene.decide()
+    ended = made.ended("done", "shiqiao-1 is primary", ASKED_AT)
+    scene.requests = tuple(
+        each._replace(request=ended) if each.request.id == part else each for each in scene.requests
+    )
+    successor = Primary(uid=SHIQIAO_1, incarnation=INCARNATIONS[SHIQIAO_1], timeline=3)
+    scene.view = running_view(generation=scene.now.generation + 1, term=TERM + 1, primary=successor)
+    scene.report(SHIQIAO_1, role="primary")
+    scene.down(SANDUN_1, "starting")
+    scene.told()
+    comes_back = scene.request(asked).state
+    scene.report(SANDUN_1, state="running", role="standby", start_id=f"{SANDUN_1}/2")
+    scene.told()
+
+    assert comes_back == "running"
+    assert (made.kind, made.parent, made.by) == ("switchover", asked, "anna")
+    assert [each.request.id for each in scene.requests] == [asked, part]
+    assert all(each.id == asked for each in under_way.updates)
+    assert scene.request(asked).result == f"restarted: {SANDUN_1}"
+
+
+def test_a_switchover_that_fails_ends_the_row() -> None:
+    """With its reason."""
+    scene = scene_of()
+    asked = scene.ask(Restart(uids=(SANDUN_1,)))
+    scene.told()
+    failed = scene.request(f"{asked}-switchover").ended("failed", "nobody was ready", ASKED_AT)
+    scene.requests = tuple(
+        each._replace(request=failed) if each.request.id != asked else each for each in scene.requests
+    )
+    scene.told()
+
+    assert scene.request(asked).state == "failed"
+    assert "nobody was ready" in scene.request(asked).result
 
 
 def test_only_where_a_restart_is_pending() -> None:
@@ -188,7 +234,6 @@ ONE_ACKNOWLEDGES = running_view(sync=SyncState(current=sync_set(15, 1, SHIQIAO_1
     ("operation", "says"),
     [
         (Restart(uids=("nobody",)), "its members are"),
-        (Restart(), "sandun-1 is the primary"),
         (Restart(uids=(SHIQIAO_2,)), "no live report"),
         (Reinit(uid="nobody"), "its members are"),
         (Reinit(uid=SANDUN_1), "is the primary"),
