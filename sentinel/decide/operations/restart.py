@@ -82,7 +82,7 @@ def restart(observed: Observed, view: ClusterView, asked: Asked, operation: Rest
         return Decision(None, ())  # it tells its own progress; no write of ours gets in its way
     under_way = [uid for uid in request.memo if _is_under_way(observed, view, request.memo, uid)]
     if under_way:
-        return _wait_for(observed, view, asked, under_way[0])
+        return _wait_for(observed, asked, under_way[0])
     if request.cancel is not None:
         return ended(
             observed, asked, "cancelled", f"cancelled by {request.cancel}: {_told_so_far(observed, asked)}"
@@ -134,7 +134,7 @@ def _part(observed: Observed, request: Request) -> Request | None:
     return next((each.request for each in observed.requests if each.request.id == number), None)
 
 
-def _wait_for(observed: Observed, view: ClusterView, asked: Asked, uid: str) -> Decision:
+def _wait_for(observed: Observed, asked: Asked, uid: str) -> Decision:
     start = asked.request.memo[uid]
     if observed.held(conditions.restarting(uid, start), LIMIT_S):
         text = f"{uid} has not come back within {LIMIT_S:g} s; the rest was left alone"
@@ -142,19 +142,20 @@ def _wait_for(observed: Observed, view: ClusterView, asked: Asked, uid: str) -> 
     report = observed.keepers.get(uid)
     how = f"its PostgreSQL is {report.state}" if report else "its keeper is out of sight"
     if report is not None and report.state == "running" and report.start_id != start:
-        how = "it runs again, and catches up" if not is_primary(view, uid) else "it is primary by now"
+        how = "it runs again, and catches up"
     return told(observed, asked, f"{uid} restarts: {how}")
 
 
 def _is_under_way(observed: Observed, view: ClusterView, memo: dict[str, str], uid: str) -> bool:
     member = view.member(uid)
-    return member is not None and member.restart == memo[uid] and not _is_back(observed, memo, uid)
+    return member is not None and member.restart == memo[uid] and not _is_back(observed, view, memo, uid)
 
 
-def _is_back(observed: Observed, memo: dict[str, str], uid: str) -> bool:
+def _is_back(observed: Observed, view: ClusterView, memo: dict[str, str], uid: str) -> bool:
+    """Whether it runs in another start, and streams, or has become primary by then."""
     report = observed.keepers.get(uid)
     is_new = report is not None and report.start_id not in {None, memo[uid]}
-    return is_new and any(life.uid == uid for life in observed.streaming)
+    return is_new and (is_primary(view, uid) or any(life.uid == uid for life in observed.streaming))
 
 
 def _waits(observed: Observed, view: ClusterView, memo: dict[str, str], uid: str) -> bool:

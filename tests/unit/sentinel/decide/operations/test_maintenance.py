@@ -136,6 +136,19 @@ def test_the_primary_comes_last_and_by_a_switchover() -> None:
     assert scene.request(asked).result == f"restarted: {SANDUN_1}"
 
 
+def test_who_has_become_primary_since_its_restart_is_back() -> None:
+    """A primary streams from nobody; that is not waited for."""
+    scene = scene_of()
+    asked = scene.ask(Restart(uids=(SHIQIAO_1,)))
+    scene.step("restart")
+    successor = Primary(uid=SHIQIAO_1, incarnation=INCARNATIONS[SHIQIAO_1], timeline=3)
+    scene.view = scene.now.changed(term=TERM + 1, primary=successor)
+    scene.report(SHIQIAO_1, role="primary", start_id=f"{SHIQIAO_1}/2")
+    scene.told()
+
+    assert scene.request(asked).result == f"restarted: {SHIQIAO_1}"
+
+
 def test_a_switchover_that_fails_ends_the_row() -> None:
     """With its reason."""
     scene = scene_of()
