@@ -186,8 +186,9 @@ async def measure(
     finally:
         await cluster.end(keep=False)
     major = Programs(programs, POSTGRES_USER, Path("/")).major
+    kernel = platform.release().partition("-")[0]
     machine = (
-        f"PostgreSQL {major}, etcd {etcd}, Python {platform.python_version()}, Linux {platform.release()}, "
+        f"PostgreSQL {major}, etcd {etcd}, Python {platform.python_version()}, Linux {kernel}, "
         f"{os.cpu_count()} processors, everything on one machine"
     )
     return outcomes, rest, machine
