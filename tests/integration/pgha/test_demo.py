@@ -33,6 +33,7 @@ KEYS = {
     "new_primary",
     "term",
     "in_flight",
+    "failed_connections",
 }
 
 
