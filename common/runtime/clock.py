@@ -7,10 +7,18 @@ Wall-clock time stands in history and logs alone.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
 from common.runtime.bareclock import boottime_s
+
+
+class Timer(Protocol):
+    """Something that will happen."""
+
+    def cancel(self) -> object:
+        """Let it not happen; nothing, when it has."""
 
 
 class Clock(Protocol):
@@ -24,6 +32,9 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        """Call back once, after so many seconds: a wait that costs no task."""
 
 
 class SystemClock:
@@ -40,3 +51,7 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Wait on the running event loop."""
         await asyncio.sleep(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        """Call back on the running event loop."""
+        return asyncio.get_running_loop().call_later(seconds, callback)

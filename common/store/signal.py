@@ -22,8 +22,7 @@ class Signal:
         """Count a change and wake all who wait."""
         self.version += 1
         for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
+            _wake(waiting)
 
     async def wait(self, timeout_s: float | None, *, since: int | None = None) -> bool:
         """Wait for a change after version ``since`` (now, when left out); False at the timeout."""
@@ -32,18 +31,16 @@ class Signal:
             return True
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(waiting)
+        timer = None if timeout_s is None else self._clock.call_later(timeout_s, lambda: _wake(waiting))
         try:
-            if timeout_s is None:
-                await waiting
-            else:
-                await self._wait_or_sleep(waiting, timeout_s)
+            await waiting
             return self.version > known
         finally:
             self._waiting.discard(waiting)
+            if timer is not None:
+                timer.cancel()
 
-    async def _wait_or_sleep(self, waiting: asyncio.Future[None], timeout_s: float) -> None:
-        timer = asyncio.ensure_future(self._clock.sleep(timeout_s))
-        try:
-            await asyncio.wait((waiting, timer), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            timer.cancel()
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

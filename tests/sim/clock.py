@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
@@ -40,6 +41,10 @@ class SimClock:
     async def sleep(self, seconds: float) -> None:
         """Wait until this clock has counted so many seconds."""
         await asyncio.sleep(seconds / self._rate)
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
+        """Call back once this clock has counted so many seconds."""
+        return self._loop.call_later(seconds / self._rate, callback)
 
     def jump_wall(self, seconds: float) -> None:
         """Set the time of day forward or back; the monotonic clock does not notice."""

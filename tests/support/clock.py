@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -31,6 +32,15 @@ class ManualClock:
         sleeper = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), sleeper))
         await sleeper
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> asyncio.Future[None]:
+        timer = asyncio.get_running_loop().create_future()
+        timer.add_done_callback(lambda done: None if done.cancelled() else callback())
+        if seconds <= 0:
+            timer.set_result(None)
+        else:
+            heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), timer))
+        return timer
 
     async def advance(self, seconds: float) -> None:
         """Let time pass; every task runs until it waits again before each step."""
