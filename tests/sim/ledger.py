@@ -47,10 +47,15 @@ class Ledger:
 
     def missing_from(self, directory: Directory) -> list[Acknowledged]:
         """The promised commits that a directory lacks, a twin of the same number being no copy."""
+        return [each for each in self._lacking(directory) if each.is_promised]
+
+    def of(self, host: str, *, lacking_in: Directory) -> list[Acknowledged]:
+        """The commits, promised or not, that a host acknowledged and a directory lacks."""
+        return [each for each in self._lacking(lacking_in) if each.host == host]
+
+    def _lacking(self, directory: Directory) -> list[Acknowledged]:
         held = set(map(id, directory.wal.records))
-        return [
-            each for each in self.acknowledged.values() if each.is_promised and id(each.record) not in held
-        ]
+        return [each for each in self.acknowledged.values() if id(each.record) not in held]
 
     def counted(self, outcome: Outcome) -> int:
         """How many clients were told so."""

@@ -2,10 +2,14 @@
 
 The bound is ``max_lag_on_failover`` behind the primary's last report (protocol, section 7). A report may be
 late by what a lease and a watch that lags allow, so only commits older than that are held to it.
+
+It holds for all that the term acknowledged, what standbys had to have before ``k`` fell to 0 included: see
+"What is not promised" in docs/safety.md. What any earlier term acknowledged stays promised.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from common.model.history import HistoryEvent
@@ -31,6 +35,7 @@ class Losses:
         self._world = world
         self._told: list[HistoryEvent] = []
         self._sealing_since_s = 0.0
+        self._named_at_s = 0.0
         world.views.on_view.append(self._view_written)
 
     def _view_written(self, write: ViewWrite) -> None:
@@ -41,6 +46,7 @@ class Losses:
             self._sealing_since_s = self._world.loop.time()
         if before is not None and before.phase == "sealing" and view.primary is not None:
             self._named(before, view)
+            self._named_at_s = self._world.loop.time()
 
     def _named(self, before: ClusterView, view: ClusterView) -> None:
         """I3 for ``k = 0``, as far as it is promised: a failover by itself loses no more than it may."""
@@ -53,12 +59,8 @@ class Losses:
             return
         world.invariants.checks["I3 bound"] += 1
         until_s = self._sealing_since_s - world.longest_lease_s - REPORTED_WITHIN_S
-        held = set(map(id, data.wal.records))
-        lost = [
-            each.record.end
-            for each in world.ledger.acknowledged.values()
-            if each.host == old.uid and each.at_s < until_s and id(each.record) not in held
-        ]
+        lost_commits = world.ledger.of(old.uid, lacking_in=data)
+        lost = [each.record.end for each in lost_commits if each.at_s < until_s]
         bound = world.max_lag_bytes + world.max_lag_bytes // 4 + BETWEEN_REPORTS_BYTES
         lost_bytes = max(lost, default=named.fork) - named.fork
         if lost_bytes > bound:
@@ -68,6 +70,12 @@ class Losses:
                 f"{len(lost)} commits from before {until_s:.1f} s; "
                 f"max_lag_on_failover is {world.max_lag_bytes}",
             )
+
+        if before.sync.current.k == 0:
+            for each in lost_commits:
+                if each.is_promised and each.at_s >= self._named_at_s:
+                    world.invariants.checks["I3 promised before k = 0"] += 1
+                    world.ledger.acknowledged[each.number] = replace(each, is_promised=False)
 
     def at_end(self) -> None:
         """Whatever the cluster has lost stands in its history, or waits for the word of who had it."""

@@ -102,8 +102,8 @@ class _Run:
     async def whole(self) -> Result:
         self._world = World(self._scenario, self._loop, self._tell)
         self._faults = Faults(self._world)
+        self._losses = Losses(self._world)  # before Promotions: what it forgives is not asked for there
         Promotions(self._world)
-        self._losses = Losses(self._world)
         Attestations(self._world)
         story = asyncio.create_task(self._story())
         over = self._world.over

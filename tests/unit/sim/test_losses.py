@@ -48,6 +48,16 @@ def crashed() -> Scenario:
     return replace(scenario(*faults, seconds=40.0), durability=Durability(mode="async"))
 
 
+def brought_down() -> Scenario:
+    """A standby hears nothing while the only one that acknowledges dies; then ``k`` is 0, and the primary dies."""
+    faults: tuple[Fault, ...] = (
+        fault("cut_replication_but_one", 4.0, whom="primary", lasts_s=60.0, chance=5),
+        fault("crash_host", 8.0, whom="sync 1", lasts_s=60.0),
+        fault("crash_host", 40.0, whom="primary", lasts_s=60.0),
+    )
+    return replace(scenario(*faults, keepers=(2, 1), seconds=70.0), durability=Durability(survive="site"))
+
+
 def bad(result: Result) -> str:
     assert result.violations
     assert result.violations[0].invariant == "I3"
@@ -75,6 +85,15 @@ def test_a_loss_within_the_bound_stands_in_the_history() -> None:
 
     assert_good(result)
     assert result.checks["I3 bound"] > 0
+    assert result.checks["I3 told"] > 0
+
+
+def test_what_was_promised_before_k_fell_to_0_is_lost_within_the_bound_alone() -> None:
+    """The one that lagged takes over without what the dead one had acknowledged, and says so in the end."""
+    result = run(brought_down())
+
+    assert_good(result)
+    assert result.checks["I3 promised before k = 0"] > 0
     assert result.checks["I3 told"] > 0
 
 
