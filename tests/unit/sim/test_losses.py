@@ -49,7 +49,7 @@ def crashed() -> Scenario:
 
 
 def brought_down() -> Scenario:
-    """A standby hears nothing while the only one that acknowledges dies; then ``k`` is 0, and the primary dies."""
+    """A standby hears nothing while the one that acknowledges dies; at ``k = 0`` the primary dies."""
     faults: tuple[Fault, ...] = (
         fault("cut_replication_but_one", 4.0, whom="primary", lasts_s=60.0, chance=5),
         fault("crash_host", 8.0, whom="sync 1", lasts_s=60.0),
