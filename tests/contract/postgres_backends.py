@@ -59,6 +59,10 @@ class Member(ABC):
         """SIGKILL to the postmaster alone."""
 
     @abstractmethod
+    async def never_hang_up(self) -> None:
+        """From now on no silence, however long, makes its WAL senders or its WAL receiver end."""
+
+    @abstractmethod
     async def freeze_receiver(self) -> None:
         """SIGSTOP to the WAL receiver."""
 
@@ -111,6 +115,16 @@ class Member(ABC):
             lambda seen: seen.startup_waits_for == "RecoveryRetrieveRetryInterval",
             f"{self.uid} has run dry",
         )
+
+    async def streams_to(self, *standbys: Member, term: int = 1) -> None:
+        """Wait until this primary streams to these standbys and to nobody else."""
+        names = {standby.name(term) for standby in standbys}
+
+        async def streams() -> bool:
+            senders = (await self.postgres.observe()).senders
+            return {each.name for each in senders if each.state == "streaming"} == names
+
+        await holds(streams, f"{self.uid} streams to {sorted(names)}")
 
     async def caught_up(self, standby: Member) -> None:
         """Wait until a standby has replayed all that this primary has flushed."""

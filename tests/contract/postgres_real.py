@@ -15,12 +15,12 @@ from common.model.wal import Switch
 from keeper.postgres.history import history_file
 from keeper.postgres.port import Postgres
 from keeper.postgres.presence import CONTROL_FILE
-from keeper.postgres.seal import receivers
 from keeper.processes import postmaster_pid
-from tests.contract.postgres_backends import Backend, Group, Member
+from tests.contract.postgres_backends import Backend, Group, Member, holds
 from tests.sim.postgres.backend import Outcome
 from tests.support.aio import run
 from tests.support.postgres import Server, Servers, servers
+from tests.support.standstill import wal_receiver
 
 
 class _RealMember(Member):
@@ -74,11 +74,20 @@ class _RealMember(Member):
     async def kill_postmaster(self) -> None:
         os.kill(self._postmaster(), signal.SIGKILL)
 
+    async def never_hang_up(self) -> None:
+        # Where ALTER SYSTEM writes wins over what the keeper has written, until the keeper's next start.
+        for name in ("wal_sender_timeout", "wal_receiver_timeout"):
+            await self._server.value(f"ALTER SYSTEM SET {name} = 0")
+        await self._server.value("SELECT pg_reload_conf()")
+
+        async def in_force() -> bool:
+            """A new session has what the postmaster has, and so has each sender that comes after it."""
+            return str(await self._server.value("SHOW wal_sender_timeout")) == "0"
+
+        await holds(in_force, f"{self.uid} never hangs up")
+
     async def freeze_receiver(self) -> None:
-        found = receivers(self._postmaster())
-        assert found
-        for pid in found:
-            os.kill(pid, signal.SIGSTOP)
+        os.kill(await wal_receiver(self._postmaster()), signal.SIGSTOP)
 
     def put_history(self, timeline: int, history: tuple[Switch, ...]) -> None:
         path = history_file(self._server.data, timeline)

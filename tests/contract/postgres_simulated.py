@@ -70,6 +70,9 @@ class _SimMember(Member):
     async def kill_postmaster(self) -> None:
         self.host.kill_postmaster()
 
+    async def never_hang_up(self) -> None:
+        """Nothing: simulated ones never do."""
+
     async def freeze_receiver(self) -> None:
         server = self.host.server
         assert server is not None

@@ -6,6 +6,10 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from keeper.postgres.seal import receivers
+from tests.support.aio import until
 
 
 @contextlib.contextmanager
@@ -20,3 +24,22 @@ def stopped(pids: Iterable[int]) -> Iterator[None]:
         for pid in held:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+
+async def wal_receiver(postmaster: int) -> int:
+    """The WAL receiver of a server; waits until there is one."""
+
+    async def found() -> list[int]:
+        """Children so young that they may become one are not meant: most become something else."""
+        return [pid for pid in receivers(postmaster) if b"walreceiver" in _command_line(pid)]
+
+    [pid] = await until(
+        found, lambda pids: len(pids) == 1, f"the server of {postmaster} has one WAL receiver"
+    )
+    return pid
+
+
+def _command_line(pid: int) -> bytes:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""

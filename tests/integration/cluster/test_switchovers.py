@@ -14,9 +14,8 @@ import pytest
 from common.model.requests import Request
 from common.model.spec import ClusterSpec
 from common.status.documents import Documents
-from keeper.postgres.seal import receivers
 from tests.support.cluster import SMALL, UNDAMPED, Cluster, cluster
-from tests.support.standstill import stopped
+from tests.support.standstill import stopped, wal_receiver
 
 SPEC = ClusterSpec.from_plain(
     {
@@ -154,7 +153,7 @@ def test_a_target_that_lacks_the_last_wal_leaves_the_primary_in_its_term(running
             await running.more_writes()
             command = await begin(running, "--to", target, "--drain", "3s")
             await running.until(is_switching, "the route has gone")
-            with stopped(receivers(running.postmaster(target))):
+            with stopped([await wal_receiver(running.postmaster(target))]):
                 code, request = await ended(command)
                 await running.until(
                     lambda seen: seen.view is not None and seen.view.route is not None, "the route is back"
@@ -178,7 +177,7 @@ def test_a_standby_that_is_stuck_holds_nothing_up(running: Cluster) -> None:
         target, stuck = running.standbys
         async with running.writing():
             await running.more_writes()
-            with stopped(receivers(running.postmaster(stuck))):
+            with stopped([await wal_receiver(running.postmaster(stuck))]):
                 code, request = await switch(running, "--to", target)
             await running.until_well()
 
