@@ -12,9 +12,9 @@ import shutil
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from common.errors import InvalidSpec, PostgresUnavailable
 from common.runtime.disk import Owner
@@ -137,14 +137,16 @@ class Programs:
         """
         name = Path(program).name
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self.command(program, *arguments),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=self.environment(**(variables or {})),
-                cwd=self._work_directory,
-                start_new_session=True,
+            process = await _held(
+                asyncio.create_subprocess_exec(
+                    *self.command(program, *arguments),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                    env=self.environment(**(variables or {})),
+                    cwd=self._work_directory,
+                    start_new_session=True,
+                )
             )
         except OSError as error:
             raise PostgresUnavailable(f"{name} could not be started: {error}") from error
@@ -181,6 +183,20 @@ def _setpriv() -> str:
             "install util-linux, or run the keeper as PostgreSQL's user"
         )
     return found
+
+
+async def _held(start: Coroutine[Any, Any, asyncio.subprocess.Process]) -> asyncio.subprocess.Process:
+    """Start a program and have hold of it; cancelled meanwhile, see the start to its end and kill it.
+
+    asyncio itself would kill the one process that it knows of, and not that one's children.
+    """
+    starting = asyncio.ensure_future(start)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            await _end(await starting)
+        raise
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,7 @@ def test_a_failing_program_says_what_it_said(place: Path) -> None:
 
 def test_a_program_that_takes_too_long_is_killed_with_its_children(place: Path) -> None:
     """Whatever it started."""
-    programs = Programs(fake(place, initdb=f"./{SLEEPER} 60 & ./{SLEEPER} 60"), "postgres", place)
+    programs = Programs(fake(place, initdb=f"./{SLEEPER} 600 & ./{SLEEPER} 600"), "postgres", place)
     with pytest.raises(PostgresUnavailable, match="did not end within"):
         run(programs.run("initdb", timeout_s=0.3))
 
@@ -79,12 +80,39 @@ def test_a_program_that_takes_too_long_is_killed_with_its_children(place: Path) 
 
 def test_a_cancelled_program_is_killed(place: Path) -> None:
     """And the cancellation goes on."""
-    programs = Programs(fake(place, initdb=f"./{SLEEPER} 60"), "postgres", place)
+    programs = Programs(fake(place, initdb=f"./{SLEEPER} 600"), "postgres", place)
 
     async def story() -> None:
         task = asyncio.create_task(programs.run("initdb", timeout_s=60))
         await eventually(lambda: bool(find_processes([SLEEPER], place)), "it runs")
         task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await eventually(lambda: not find_processes([SLEEPER], place), "it is gone")
+
+    run(story())
+
+
+def test_one_that_is_cancelled_while_it_starts_is_killed_too(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It and its children, though nobody had hold of it yet."""
+    programs = Programs(fake(place, initdb=f"./{SLEEPER} 600"), "postgres", place)
+    start = asyncio.create_subprocess_exec
+
+    async def story() -> None:
+        cancelled = asyncio.Event()
+
+        async def slow_start(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
+            process = await start(*arguments, **options)
+            await cancelled.wait()
+            return process
+
+        monkeypatch.setattr("asyncio.create_subprocess_exec", slow_start)
+        task = asyncio.create_task(programs.run("initdb", timeout_s=60))
+        await eventually(lambda: bool(find_processes([SLEEPER], place)), "it runs")
+        task.cancel()
+        asyncio.get_running_loop().call_soon(cancelled.set)
         with pytest.raises(asyncio.CancelledError):
             await task
         await eventually(lambda: not find_processes([SLEEPER], place), "it is gone")
