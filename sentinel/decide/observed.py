@@ -67,9 +67,16 @@ class Observed:
 
     @cached_property
     def leaving(self) -> frozenset[str]:
-        """Members that shall be in no sync set, by an operator's word: they go where enough others stream."""
+        """Members that shall be in no sync set, by an operator's word: they go where enough others stream.
+
+        Without a route nobody leaves for a request: it waits for the route, and that may wait for the member.
+        """
+        if self.view is None:
+            return frozenset()
+        if self.view.phase != "running":
+            return self.view.out
         asked = {uid for each in self.requests if (uid := each.request.takes_out) is not None}
-        return frozenset(asked) | (self.view.out if self.view else frozenset())
+        return self.view.out | asked
 
     @property
     def primary_report(self) -> KeeperReport | None:

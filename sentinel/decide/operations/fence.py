@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from common.model.reasons import Reason
-from common.model.requests import Asked, Fence, Unfence, update
+from common.model.requests import Asked, Fence, RequestUpdate, Unfence, update
 from common.model.view import ClusterView
 from sentinel.decide.observed import Decision, Observed
 from sentinel.decide.operations.answers import Plan, changes, ended, told
@@ -144,12 +144,24 @@ def unfence(observed: Observed, view: ClusterView, asked: Asked, operation: Unfe
     if member.kept_down is not None:
         text = f"{uid} may begin again, says {request.by}"
         members = members_with(view, uid, kept_down=None)
-        return Decision(changes(observed, asked, view, "unfenced_member", text, members=members), ())
+        begun = changes(observed, asked, view, "unfenced_member", text, members=members)
+        return Decision(replace(begun, requests=(*begun.requests, *_overtaken(observed, uid, text))), ())
     if any(life.uid == uid for life in observed.streaming) or is_primary(view, uid):
         return ended(observed, asked, "done", f"{uid} is back")
     if request.cancel is not None:
         return ended(observed, asked, "cancelled", f"{uid} may begin again; how it does was not waited for")
     return told(observed, asked, f"PostgreSQL of {uid} is {report.state if report else 'out of sight'}")
+
+
+def _overtaken(observed: Observed, uid: str, text: str) -> tuple[RequestUpdate, ...]:
+    """Fences of a member that still wait for it to stop: they end with the word that takes them back."""
+    return tuple(
+        update(each, each.request.ended("cancelled", text, observed.now))
+        for each in observed.requests
+        if each.request.state == "running"
+        and isinstance(each.request.operation, Fence)
+        and each.request.operation.uid == uid
+    )
 
 
 def said(view: ClusterView) -> tuple[Reason, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from common.model.reports import SyncReport
 from common.model.requests import Fence, Unfence
 from common.model.spec import ClusterSpec, Durability
 from common.model.view import SyncSet, SyncState, Word
@@ -177,6 +178,37 @@ def test_it_may_begin_again_and_is_waited_for() -> None:
     assert begun.out == frozenset()
     assert scene.request(asked).progress[-1].text == f"PostgreSQL of {SHIQIAO_1} is stopped"
     assert scene.request(asked).state == "done"
+
+
+def test_letting_it_begin_again_ends_the_wish_to_keep_it_down() -> None:
+    """Though its PostgreSQL had not stopped yet: otherwise it would be stopped again."""
+    scene = Scene()
+    fence = scene.ask(Fence(uid=SANDUN_2))
+    scene.step("fenced_member")
+    scene.told()
+    still_runs = scene.request(fence).state
+    unfence = scene.ask(Unfence(uid=SANDUN_2))
+    scene.step("unfenced_member")
+    scene.told()
+
+    assert still_runs == "running"
+    assert scene.request(fence).state == "cancelled"
+    assert "may begin again" in scene.request(fence).result
+    assert scene.request(unfence).state == "done"
+    assert scene.now.out == frozenset()
+
+
+def test_who_shall_leave_confirms_a_promotion_first_where_nobody_else_does() -> None:
+    """The request waits for the route; the route must not wait for its end."""
+    scene = Scene()
+    scene.ask(Fence(uid=SHIQIAO_1))
+    scene.told()
+    scene.view = running_view(phase="promoting", route=None, sync=SyncState(current=sync_set(15, 1)))
+    scene.report(SANDUN_1, standbys=(seen(SHIQIAO_1),), sync=SyncReport(term=TERM, applied=15))
+    scene.gone(SANDUN_2, SHIQIAO_2)
+    pending = scene.step("sync_set_pending")
+
+    assert {member.uid for member in pending.sync.target.members} == {SHIQIAO_1}
 
 
 def test_taking_it_back_half_way_leaves_the_member_as_it_is() -> None:
