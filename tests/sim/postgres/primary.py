@@ -117,7 +117,10 @@ async def checkpoint(link: Link, timeout_s: float) -> None:
 
 async def _run_checkpoint(link: Link, server: Server) -> None:
     while server.host.disk_hangs:
-        await link.host.write_to_disk()
+        try:
+            await link.host.write_to_disk()
+        except OSError as error:
+            raise PostgresUnavailable(f"PostgreSQL: could not write: {error}") from error
     if not server.life.is_over:
         server.checkpoint()
 
