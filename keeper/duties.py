@@ -108,7 +108,7 @@ class SyncDuties:
             try:
                 await self._postgres.apply_sync(setting_of(target, view.term), in_force, wait_s)
                 break
-            except PostgresUnavailable as error:
+            except (PostgresUnavailable, OSError) as error:  # a full disk takes no setting either
                 _log.info("sync_set_not_applied_yet", set=target.id, term=view.term, error=str(error))
                 await self._clock.sleep(RETRY_PAUSE_S)
         if self._local.sync is not None and self._local.sync.term == view.term:
