@@ -150,7 +150,7 @@ CANARIES: Final = (
     Canary(
         "seal_while_receiving",
         "a seal is reported before the WAL receiver has ended",
-        SETS | {"I7"},
+        SETS | {"I7", "crash"},
         _method(standby, "receivers_end", _while_receiving),
     ),
     Canary(

@@ -80,6 +80,8 @@ class SimEtcd:
         """Hosts whose watches bring nothing while their calls succeed."""
         self.in_write: dict[str, tuple[str, Callable[[], None]]] = {}
         """What befalls a host just before it sends its next write of a key."""
+        self.in_keepalive: dict[str, Callable[[], None]] = {}
+        """What befalls a host just before it sends its next keepalive."""
         self.elections = 0
         self._chance = chance
         self._processes = {host: network.start(host, "etcd") for host in self.members}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from common.errors import InvalidDocument
 from common.model.reports import KeeperReport
-from tests.sim import host_faults, network_faults, operations
+from tests.sim import host_faults, network_faults, operations, rare_faults
 from tests.sim.fault import Fault
 from tests.sim.views import ViewWrite
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Undo = Callable[[], None]
 
-KINDS: Final = (network_faults, host_faults, operations)
+KINDS: Final = (network_faults, host_faults, operations, rare_faults)
 """Modules with a function for each kind: it lets one begin, and returns what ends it."""
 
 

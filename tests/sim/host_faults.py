@@ -16,6 +16,7 @@ from tests.sim.services import KEYS, Unit
 if TYPE_CHECKING:
     from common.model.view import ClusterView
     from tests.sim.postgres.directory import Directory
+    from tests.sim.postgres.host import SimHost
     from tests.sim.world import World
 
 Undo = Callable[[], None]
@@ -233,36 +234,48 @@ def _has_left(data: Directory, view: ClusterView) -> bool:
     return data.greatest_timeline not in {entry.timeline for entry in view.lineage}
 
 
-def wipe(world: World, whom: str, chance: Random) -> None:
-    """A data directory is lost; once in a run, and never the last copy: that loses commits by design.
+def _may_be_lost(world: World, host: SimHost) -> bool:
+    """Whether a data directory may be lost: once in a run, and never the last copy: that loses by design.
 
     Under ``k = 0`` the others may be behind the floor or on a timeline that was left, or, with a store that
     was restored, nobody knows where it ended: then nobody may ever be promoted without an operator who takes
     any loss.
     """
-    whom = keeper_host(world, whom, chance)
-    host = world.fleet.hosts[whom]
     others = [
         other.data
         for other in world.fleet.hosts.values()
         if other is not host and other.data is not None and not other.data.torn and not other.rewinding
     ]
     if world.has_wiped or host.data is None or not others:
-        return
+        return False
     if last_copy(world.ledger, host.data, others) is not None:
-        return
+        return False
     view = world.view
-    if view is not None and view.sync.lease_protects and world.restores.may_happen:
-        return
-    if view is not None and all(other.wal.flushed < view.floor or _has_left(other, view) for other in others):
-        return
+    if view is None:
+        return True
+    if view.sync.lease_protects and world.restores.may_happen:
+        return False
+    return not all(other.wal.flushed < view.floor or _has_left(other, view) for other in others)
+
+
+def lose(world: World, whom: str) -> bool:
+    """Have a host's data directory lost, if it may be; return whether it is."""
+    host = world.fleet.hosts[whom]
+    if host.data is None or not _may_be_lost(world, host):
+        return False
     world.has_wiped = True
     world.lost_lives.append((whom, host.data.marker))
     host.data = host.old = host.new = None
-    if chance.random() < 0.5:
+    return True
+
+
+def wipe(world: World, whom: str, chance: Random) -> None:
+    """A data directory is lost."""
+    whom = keeper_host(world, whom, chance)
+    if lose(world, whom) and chance.random() < 0.5:
         _unit(world, whom).disk.restore({})
         _unit(world, whom).kill()
-        host.kill()
+        world.fleet.hosts[whom].kill()
 
 
 def etcd_outage(world: World, _: str, __: Random) -> Undo:

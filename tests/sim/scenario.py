@@ -10,6 +10,7 @@ from common.model.spec import ClusterSpec, Durability, Timings
 from tests.sim.extras import extras, other_durability, other_timings
 from tests.sim.fault import Fault
 from tests.sim.storms import FEW, storms
+from tests.sim.storms_rare import rare_storms
 from tests.sim.switchovers import switchovers
 
 SITES: Final = ("sandun", "shiqiao")
@@ -146,6 +147,8 @@ def draw(seed: int, seconds: float = 60.0) -> Scenario:
     faults += extras(seed, until_s)
     asked_for = switchovers(seed, until_s - 4.0)
     faults = [*faults[:FEW], *asked_for] if asked_for else faults
+    rare = rare_storms(seed, until_s - 6.0)
+    faults = [*faults[:FEW], *rare] if rare else faults
     keepers = chance.choice(SHAPES)
     return Scenario(
         seed=seed,

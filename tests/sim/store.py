@@ -82,6 +82,9 @@ class SimStore:
 
     async def keep_alive(self, lease_id: int) -> float:
         """Renew a lease."""
+        befall = self._etcd.in_keepalive.pop(self._host, None)
+        if befall is not None:
+            befall()
         return await self._anywhere(lambda data: data.keep_alive(lease_id))
 
     async def revoke_lease(self, lease_id: int) -> None:

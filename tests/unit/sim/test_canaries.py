@@ -10,7 +10,7 @@ import pytest
 
 from common.model.spec import Durability, Timings
 from sentinel.decide import core
-from tests.sim import storms_late, storms_of_lives, storms_wal
+from tests.sim import storms_late, storms_of_lives, storms_rare, storms_wal
 from tests.sim.canaries import PRODUCT, Canary, NothingToReplace, all_canaries, attribute, function
 from tests.sim.canaries_hunt import recorded
 from tests.sim.fault import Fault
@@ -126,7 +126,9 @@ def divided(chance: Random, at_s: float) -> list[Fault]:
         ("attest_by_old_heartbeat", divided),
         ("forget_pending_in_quorum", storms_of_lives.newcomer_dies),
         ("new_life_without_route", storms_of_lives.one_streams),
-        ("fenced_counts_as_sealed", storms_of_lives.fenced),
+        ("fenced_counts_as_sealed", storms_rare.fenced_while_one_hangs),
+        ("count_recloned_as_in_sync", storms_rare.backup_put_back),
+        ("deadman_counts_from_answer", storms_rare.late_answer),
         ("drop_the_floor", storms_late.successor_before_the_laggards),
         ("skip_leader_compare", storms_late.stopped_writer),
         ("skip_view_compare", storms_late.late_write),
