@@ -126,6 +126,11 @@ class Cluster:
     def report(self, uid: str) -> KeeperReport | None:
         return self.documents.keepers.get(uid)
 
+    def start_id(self, uid: str) -> str | None:
+        """In which start PostgreSQL of a member is, in its keeper's words."""
+        report = self.report(uid)
+        return report.start_id if report else None
+
     def reasons(self) -> dict[str, str]:
         """What the leader says now: code and subject, and the text."""
         said = self.documents.reasons

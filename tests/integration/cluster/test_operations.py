@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.asking import asked, refused
 from tests.support.cluster import Cluster, cluster, small_layout
 
 
@@ -14,19 +15,6 @@ from tests.support.cluster import Cluster, cluster, small_layout
 def running() -> Iterator[Cluster]:
     with cluster(small_layout((2, 2))) as made:
         yield made
-
-
-async def asked(running: Cluster, *arguments: str) -> str:
-    """Ask for something, and have it done."""
-    code, said = await running.pgha(*arguments, "--yes", "--by", "anna")
-    assert code == 0, said
-    return said
-
-
-async def refused(running: Cluster, *arguments: str) -> str:
-    code, said = await running.pgha(*arguments, "--yes")
-    assert code == 1, said
-    return said
 
 
 def test_in_a_pause_a_dead_primary_is_replaced_only_when_somebody_says_so(running: Cluster) -> None:
@@ -111,48 +99,6 @@ def test_fencing_a_primary_is_a_failover_without_loss(running: Cluster) -> None:
 
         assert running.primary != old
         assert "pgha unfence" in again
-
-    running.run(story())
-
-
-def test_standbys_restart_one_after_the_other_and_each_once(running: Cluster) -> None:
-    """Though the leading sentinel dies half-way."""
-
-    async def story() -> None:
-        uids, leader = running.standbys, running.documents.leader
-        assert leader is not None
-        starts = {uid: running.postmaster(uid) for uid in uids}
-        async with running.writing():
-            await running.more_writes()
-            for uid in uids[:2]:
-                code, made = await running.pgha("restart", uid, "--yes", "--no-wait", "-o", "json")
-                assert code == 0, made
-            await running.until(
-                lambda seen: seen.view and any(member.restart for member in seen.view.members), "one begins"
-            )
-            await running.kill_service(leader)
-            await running.until(
-                lambda seen: seen.requests and all(not each.request.is_open for each in seen.requests),
-                "all is done",
-            )
-            await running.start(leader)
-            await running.until_well()
-        now = {uid: running.postmaster(uid) for uid in uids}
-        events = [event for event in await running.history() if event.kind == "restart"]
-
-        assert [now[uid] != starts[uid] for uid in uids] == [True, True, False]
-        assert len(events) == 2
-
-    running.run(story())
-
-
-def test_only_who_waits_for_a_restart_is_restarted(running: Cluster) -> None:
-    """Nobody does here."""
-
-    async def story() -> None:
-        _, said = await running.pgha("restart", running.standbys[0], "--pending", "--yes")
-
-        assert "nothing to do: no parameter waits for a restart" in said
 
     running.run(story())
 
