@@ -45,7 +45,7 @@ def demo(
     ] = None,
     mode: Annotated[Mode, typer.Option(help="What gives way when standbys are missing.")] = Mode.DEGRADE,
     exercise: Annotated[
-        str, typer.Option(help=f"Faults to run, between commas: {', '.join(FAULTS)}.", metavar="LIST")
+        str, typer.Option(help=f"Exercises to run, between commas: {', '.join(FAULTS)}.", metavar="LIST")
     ] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="One object per exercise on standard output, and only that.")

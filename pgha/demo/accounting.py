@@ -70,7 +70,7 @@ class Outcome:
 
     ``acks_from_old``: commits that the old primary acknowledged to a client of its own address after
     another one was named; None where nobody tried. ``margin_s``: by how much the deadman was done before
-    the lease ended, in seconds.
+    the lease ended, in seconds. ``took_s``: how long what was asked for took; None where nothing was.
     """
 
     exercise: str
@@ -85,6 +85,7 @@ class Outcome:
     back_s: float | None
     acks_from_old: int | None = None
     margin_s: float | None = None
+    took_s: float | None = None
 
 
 def traffic(statements: Iterable[Statement], fault_s: float, sites: Collection[str]) -> Traffic:

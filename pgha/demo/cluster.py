@@ -13,7 +13,7 @@ from typing import Final
 
 from common.errors import PghaError, StoreUnavailable
 from common.model.keys import Keys
-from common.model.requests import Request, Switchover
+from common.model.requests import AnyOperation, Request
 from common.model.spec import ClusterSpec
 from common.runtime.clock import Clock
 from common.runtime.disk import write_durably
@@ -43,6 +43,8 @@ from pgha.demo.processes import (
 from pgha.demo.services import CLIENT, CLUSTER, POSTGRES_USER, Workshop, find_etcd, make_secrets
 
 STORE_LIMIT_S: Final = 20.0
+CALL_LIMIT_S: Final = 10.0
+"""Of one call to etcd: the machine may be busy with all that the demo itself runs on it."""
 HEALTH_LIMIT_S: Final = 120.0
 END_LIMIT_S: Final = 5.0
 ETCD_END_LIMIT_S: Final = 1.0
@@ -122,7 +124,7 @@ class DemoCluster:
     async def start(self) -> None:
         """Start everything and return when all of it is well."""
         keys = Keys(CLUSTER)
-        self._store = EtcdStore(EtcdSettings(endpoints=self.layout.endpoints))
+        self._store = EtcdStore(EtcdSettings(endpoints=self.layout.endpoints, timeout_s=CALL_LIMIT_S))
         await self.start_services(place.uid for place in self.layout.etcd)
         await self._until_store_answers()
         self.tell(f"etcd answers: {', '.join(self.layout.endpoints)}")
@@ -215,19 +217,18 @@ class DemoCluster:
         await kill_postgres(roots, self._programs.directory, self._clock, KILL_LIMIT_S)
         return struck_s
 
-    async def switch_over(self, site: str) -> float:
-        """Ask for the best member of a site as primary, and return the instant of asking."""
+    async def ask(self, operation: AnyOperation) -> Request:
+        """Ask for an operation, as an operator does; it is under way when this returns, or about to be."""
         requests, view = RequestStore(self.store, Keys(CLUSTER)), self.documents.view
-        asked_s = self._clock.monotonic()
         request = Request(
             id=new_id(),
             by="demo",
             at=self._clock.wall(),
             term=view.term if view else 0,
-            operation=Switchover(site=site),
+            operation=operation,
         )
         await requests.create(request)
-        return asked_s
+        return request
 
     def margin_s(self, uid: str) -> float | None:
         """By how much a member's PostgreSQL was dead before its lease ended; None unless a deadman did it."""

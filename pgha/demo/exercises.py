@@ -6,6 +6,7 @@ import contextlib
 from typing import Final
 
 from common.errors import PghaError
+from common.model.requests import Request, Restart
 from common.runtime.clock import Clock
 from common.status.documents import Documents
 from pgha.demo.accounting import Outcome, lost_rows, named_at_s, phases, traffic
@@ -46,13 +47,14 @@ class Exercises:
     async def run(self, name: str) -> Outcome:
         """Run one exercise.
 
-        Raises NotWell when the cluster does not recover entirely.
+        Raises NotWell when the cluster does not recover entirely, or does not do what it is asked for.
         """
         documents = self._cluster.documents
         before, term_before = _primary_and_term(documents)
         fault = FAULTS[name](documents, self._cluster.layout)
         straggler = self._straggler(fault)
-        load = LOAD if fault.switch_to is not None else 0
+        load = LOAD if fault.asks is not None else 0
+        starts, took_s = _starts(documents), None
         async with self._workload.running(load) as statements, contextlib.AsyncExitStack() as beside:
             if straggler is not None:
                 await beside.enter_async_context(straggler.running())
@@ -60,11 +62,13 @@ class Exercises:
             if straggler is not None and not straggler.acked_s:
                 raise NotWell(f"{before} acknowledged nothing to a client of its own address")
             self._cluster.tell(f"{name}: {fault.text}")
-            if fault.switch_to is not None:
-                fault_s = await self._cluster.switch_over(fault.switch_to)
+            if fault.asks is not None:
+                fault_s = self._clock.monotonic()
+                await self._until_done(await self._cluster.ask(fault.asks))
+                took_s = self._clock.monotonic() - fault_s
             else:
                 fault_s = await self._cluster.strike(fault)
-            await self._repair(fault)
+                await self._repair(fault)
             await self._until_well(fault, fault_s, term_before)
             await self._clock.sleep(AFTER_S)
         if self._history is not None:
@@ -72,6 +76,10 @@ class Exercises:
         margin_s = self._cluster.margin_s(before) if fault.deadman else None
         if fault.deadman and margin_s is None:
             raise NotWell(f"the deadman of {before} killed nothing")
+        if isinstance(fault.asks, Restart):
+            same = _starts(self._cluster.documents).items() & starts.items()
+            if same:
+                raise NotWell(f"not restarted: {', '.join(sorted(uid for uid, _ in same))}")
         after, term = _primary_and_term(self._cluster.documents)
         milestones = self._cluster.observer.milestones
         acked_s = [each.ended_s for each in statements if each.result == "ok" and each.row is not None]
@@ -88,6 +96,7 @@ class Exercises:
             back_s=self._back_s(fault, fault_s),
             acks_from_old=straggler.acks_after(named_at_s(fault_s, milestones)) if straggler else None,
             margin_s=margin_s,
+            took_s=took_s,
         )
 
     def _straggler(self, fault: Fault) -> Straggler | None:
@@ -116,6 +125,19 @@ class Exercises:
             await self._cluster.start_services(fault.services)
             self._cluster.tell(f"started again: {', '.join(fault.services)}")
 
+    async def _until_done(self, request: Request) -> None:
+        """Wait for the end of what was asked for; raises NotWell unless it is done."""
+
+        def now(documents: Documents) -> Request:
+            found = (each.request for each in documents.requests if each.request.id == request.id)
+            return next(found, request)
+
+        ended = await self._cluster.observer.wait_for(lambda seen: not now(seen).is_open, HEALTH_LIMIT_S)
+        last = now(self._cluster.documents)
+        if not ended or last.state != "done":
+            how = last.result if ended else f"not ended within {HEALTH_LIMIT_S:.0f} s"
+            raise NotWell(f"{request.kind} {request.id} is {last.state}: {how}")
+
     async def _until_well(self, fault: Fault, fault_s: float, term_before: int) -> None:
         if not fault.failover:
             await self._clock.sleep(max(0.0, fault_s + QUIET_S - self._clock.monotonic()))
@@ -135,6 +157,11 @@ class Exercises:
         """How long after the fault the victim streamed again."""
         since_s = self._cluster.observer.streaming_since_s.get(fault.victim or "")
         return since_s - fault_s if since_s is not None and since_s > fault_s else None
+
+
+def _starts(documents: Documents) -> dict[str, str | None]:
+    """In which start PostgreSQL of each member is."""
+    return {uid: report.start_id for uid, report in documents.keepers.items()}
 
 
 def _primary_and_term(documents: Documents) -> tuple[str, int]:

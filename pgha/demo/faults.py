@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from common.model.requests import AnyOperation, Restart, Switchover
 from common.status.documents import Documents
 from pgha.demo.layout import SITES, Layout
 
@@ -22,7 +23,7 @@ class Fault:
     ``frozen``: nothing is killed, it all stands still, and goes on after ``back_after_s``; a client of
     ``straggler``'s own address commits there all the time.
     ``deadman``: nobody but the victim's deadman is left to end its PostgreSQL.
-    ``switch_to``: nothing is hurt, the best member of that site is asked to be primary, under more load.
+    ``asks``: nothing is hurt, the cluster is asked for this operation, under more load.
     ``victim`` is the member that has to come back as a standby. ``sites`` are those whose clients count.
     """
 
@@ -36,7 +37,7 @@ class Fault:
     frozen: bool = False
     straggler: str | None = None
     deadman: bool = False
-    switch_to: str | None = None
+    asks: AnyOperation | None = None
     sites: tuple[str, ...] = SITES
 
 
@@ -185,7 +186,14 @@ def switchover(documents: Documents, layout: Layout) -> Fault:
     uid = _primary(documents)
     other = next((name for name in SITES if name != layout.keeper(uid).site), "")
     text = f"pgha switchover --site {other}, from {uid}"
-    return Fault(text, failover=True, victim=uid, switch_to=other)
+    return Fault(text, failover=True, victim=uid, asks=Switchover(site=other))
+
+
+def rolling_restart(documents: Documents, layout: Layout) -> Fault:
+    """No fault either: every PostgreSQL is restarted, the primary last, by a switchover."""
+    del layout
+    uid = _primary(documents)
+    return Fault(f"pgha restart --all, with {uid} as primary", failover=True, victim=uid, asks=Restart())
 
 
 FAULTS: Final[Mapping[str, Callable[[Documents, Layout], Fault]]] = {
@@ -200,5 +208,6 @@ FAULTS: Final[Mapping[str, Callable[[Documents, Layout], Fault]]] = {
     "etcd": etcd,
     "etcd-outage": etcd_outage,
     "switchover": switchover,
+    "rolling-restart": rolling_restart,
 }
 """The exercises by the names that ``--exercise`` takes."""

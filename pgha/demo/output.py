@@ -66,6 +66,7 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "failed_connections": outcome.traffic.unconnected,
         **({} if outcome.acks_from_old is None else {"acks_from_old": outcome.acks_from_old}),
         **({} if outcome.margin_s is None else {"margin_ms": _ms(outcome.margin_s)}),
+        **({} if outcome.took_s is None else {"took_ms": _ms(outcome.took_s)}),
     }
 
 
@@ -101,8 +102,11 @@ def to_text(outcome: Outcome) -> list[str]:
             f"  the deadman ended PostgreSQL {_ms(outcome.margin_s)} ms before the lease of "
             f"{outcome.old_primary} ended"
         )
+    if outcome.took_s is not None:
+        lines.append(f"  done {outcome.took_s:.1f} s after it was asked for")
     if outcome.back_s is not None:
-        lines.append(f"  {outcome.victim} streams again {outcome.back_s:.1f} s after the fault")
+        since = "the fault" if outcome.took_s is None else "it was asked for"
+        lines.append(f"  {outcome.victim} streams again {outcome.back_s:.1f} s after {since}")
     return lines
 
 

@@ -59,7 +59,7 @@ async def _run(options: Options, clock: Clock, output: Output) -> Exit:
         await workload.create_table(options.layout.proxies[0].port)
         for line in how_to_connect(cluster):
             output.line(line)
-        code = await _exercise(options.exercises, Exercises(cluster, workload, clock, history), output)
+        code = await exercise(options.exercises, Exercises(cluster, workload, clock, history), output)
         if options.stay:
             output.step("the cluster stays up until Ctrl-C")
             with contextlib.suppress(asyncio.CancelledError):
@@ -70,7 +70,7 @@ async def _run(options: Options, clock: Clock, output: Output) -> Exit:
         await cluster.end(keep=options.keep)
 
 
-async def _exercise(names: Sequence[str], exercises: Exercises, output: Output) -> Exit:
+async def exercise(names: Sequence[str], exercises: Exercises, output: Output) -> Exit:
     """Run all exercises; every acknowledged row is looked for after each one."""
     lost = split = 0
     for name in names:

@@ -101,6 +101,10 @@ def rows_of(outcomes: Mapping[str, Sequence[Outcome]], rest: Rest) -> list[Row]:
     add("`keeper-crash`: gap", ("100 ms", ""), "ms", 100, gaps("keeper-crash"))
     add("`keeper-crash`: failovers", ("0", "0"), "", 0, (each.failovers for each in keeper_crash))
     add("`sync-standby`: gap", ("100 ms", "no stall"), "ms", 100, gaps("sync-standby"))
+    for name in ("switchover", "rolling-restart"):
+        refused = [each.traffic.unconnected for each in outcomes.get(name, ())]
+        add(f"`{name}`: gap", ("1 s", "400 ms"), "ms", 1000, gaps(name))
+        add(f"`{name}`: new connections that failed", ("0", "0"), "", 0, refused)
     add("acknowledged rows lost, all exercises", ("0", "0"), "", 0, lost)
     add("old primary streams again after `crash`", ("10 s", "3 s"), "s", 10, back)
     add("writes to etcd at rest, whole cluster", ("< 1 per s", ""), "per s", 1, [rest.writes_per_s])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from common.model.requests import Restart, Switchover
 from common.model.spec import Timings
 from common.model.view import SyncSet, SyncState
 from pgha.demo.faults import FAULTS
@@ -116,5 +117,14 @@ def test_a_switchover_hurts_nobody_and_goes_to_the_other_site() -> None:
     there = FAULTS["switchover"](documents("sandun-1"), LAYOUT)
     back = FAULTS["switchover"](documents("shiqiao-1"), LAYOUT)
 
-    assert (there.switch_to, back.switch_to) == ("shiqiao", "sandun")
+    assert (there.asks, back.asks) == (Switchover(site="shiqiao"), Switchover(site="sandun"))
     assert (there.services, there.postgres_of, there.victim) == ((), (), "sandun-1")
+
+
+def test_a_rolling_restart_is_asked_for_and_ends_with_another_primary() -> None:
+    """All members, whatever waits for a restart; the old primary has to come back as a standby."""
+    fault = FAULTS["rolling-restart"](documents(), LAYOUT)
+
+    assert fault.asks == Restart()
+    assert (fault.failover, fault.victim) == (True, "sandun-1")
+    assert (fault.services, fault.postgres_of, fault.postmaster_of) == ((), (), None)

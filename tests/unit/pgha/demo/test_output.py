@@ -55,6 +55,17 @@ def test_what_an_old_primary_still_acknowledged_is_told_where_somebody_tried() -
     assert "0 commits acknowledged by sandun-1" in "\n".join(to_text(frozen))
 
 
+def test_how_long_took_what_was_asked_for_is_told() -> None:
+    """A fault takes no time of its own."""
+    restarted = replace(CRASH, exercise="rolling-restart", took_s=14.25)
+
+    assert to_json(restarted) == to_json(CRASH) | {"exercise": "rolling-restart", "took_ms": 14250.0}
+    assert to_text(restarted)[-2:] == [
+        "  done 14.2 s after it was asked for",
+        "  sandun-1 streams again 1.8 s after it was asked for",
+    ]
+
+
 def test_without_a_failover_the_phases_are_null() -> None:
     """Nothing was detected, sealed or promoted."""
     assert set(to_json(QUIET)["phases"].values()) == {None}
