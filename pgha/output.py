@@ -7,7 +7,6 @@ import sys
 from enum import StrEnum
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 
@@ -32,6 +31,8 @@ def console() -> Console:
 def dump(plain: Any, form: Format, *, one_line: bool = False) -> None:
     """Write a plain value as JSON or YAML; ``one_line`` makes a stream of JSON lines."""
     if form is Format.YAML:
+        import yaml  # noqa: PLC0415 - not needed for what is read most
+
         text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, explicit_start=one_line)
     else:
         text = json.dumps(plain, indent=None if one_line else 2, ensure_ascii=False) + "\n"

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-import aiohttp
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from common.model.keys import Keys
 from common.model.reports import KeeperReport
 from common.runtime.clock import Clock
+from common.runtime.http_get import get
 from common.status.assemble import assemble
 from common.status.clocks import offset_of
 from common.status.documents import Documents, read_documents
@@ -49,25 +49,21 @@ async def ask_live(
     """Ask every keeper's API at once; the result holds those that answered in time."""
     found: dict[str, LiveFigures] = {}
 
-    async def ask(session: aiohttp.ClientSession, report: KeeperReport) -> None:
+    async def ask(report: KeeperReport) -> None:
         asked, asked_at = clock.monotonic(), clock.wall()
         try:
-            async with session.get(f"{report.api_url}/status") as response:
-                answer = await response.content.read(ANSWER_LIMIT_BYTES)
+            async with asyncio.timeout(limit_s):
+                answer = await get(f"{report.api_url}/status", limit_bytes=ANSWER_LIMIT_BYTES)
             took_s = clock.monotonic() - asked
             figures = _LIVE.validate_json(answer)
-        except (aiohttp.ClientError, TimeoutError, ValidationError, ValueError, OSError):
+        except (TimeoutError, ValueError, OSError):  # a ValidationError of pydantic is a ValueError
             return
         if figures.received is not None and figures.wall is not None:
             offset = offset_of(asked_at, took_s, figures.received, figures.wall)
             figures = replace(figures, clock=offset)
         found[report.uid] = figures
 
-    asked = [report for report in keepers if report.api_url]
-    if asked:
-        timeout = aiohttp.ClientTimeout(total=limit_s)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            await asyncio.gather(*(ask(session, report) for report in asked))
+    await asyncio.gather(*(ask(report) for report in keepers if report.api_url))
     return found
 
 
