@@ -18,6 +18,7 @@ from common.status.assemble import assemble
 from common.status.documents import Documents
 from common.status.model import Health, LiveFigures
 from common.store.port import StoreMember
+from pgha.explain.model import Instant
 from pgha.explain.successors import Successor, successors
 from pgha.explain.whatif import Run, what_if
 from pgha.placement import Placement, known_sites, place
@@ -135,14 +136,15 @@ class _Consequences:
     def __init__(self, documents: Documents, observed: Observed, placement: Placement) -> None:
         self._documents = documents
         self._observed = observed
+        self._instant = Instant(observed)
         self._placement = placement
         view = observed.view
         assert view is not None  # noqa: S101 - observe() gives none without a view
         self._view: ClusterView = view
-        self._known = {(each.code, each.subject, each.text) for each in what_if(observed, ()).reasons}
+        self._known = {(each.code, each.subject, each.text) for each in what_if(self._instant, ()).reasons}
         named = view.primary or view.old_primary
         self._primary = named.uid if named else ""
-        self._of_primary = what_if(observed, {self._primary})
+        self._of_primary = what_if(self._instant, {self._primary})
         self.successors = successors(observed, view, self._primary, self._of_primary)
 
     def all(self) -> tuple[Consequence, ...]:
@@ -152,7 +154,7 @@ class _Consequences:
 
     def _of_member(self, member: Member) -> Consequence:
         is_primary = member.uid == self._primary
-        run = self._of_primary if is_primary else what_if(self._observed, {member.uid})
+        run = self._of_primary if is_primary else what_if(self._instant, {member.uid})
         return self._consequence("member", member.uid, (member.uid,), run)
 
     def _of_site(self, site: str) -> Consequence:
@@ -160,7 +162,7 @@ class _Consequences:
         undecided = self._nobody_decides(site)
         if undecided is not None:
             return self._without_decisions(site, lost, undecided)
-        found = self._consequence("site", site, lost, what_if(self._observed, lost))
+        found = self._consequence("site", site, lost, what_if(self._instant, lost))
         if self._placement.survives(site) is None:
             unsure = _etcd_not_placed(self._placement)
             return found.changed(risks=(*found.risks, unsure))

@@ -13,7 +13,7 @@ from typing import Final
 
 from common.model.reasons import Reason
 from common.model.view import ClusterView
-from pgha.explain.model import Living
+from pgha.explain.model import Instant, Living
 from sentinel.decide.candidates import sealed_candidates
 from sentinel.decide.choice import Judged, choose_primary, judge
 from sentinel.decide.conditions import current_conditions
@@ -53,10 +53,9 @@ class Run:
     settled: bool = True
 
 
-def what_if(before: Observed, lost: Iterable[str]) -> Run:
+def what_if(instant: Instant, lost: Iterable[str]) -> Run:
     """Run to the end what follows when the hosts of these members die now; needs a view."""
-    gone = frozenset(lost)
-    living = Living.after(before, gone)
+    before, living = instant.before, Living.after(instant, frozenset(lost))
     held_s: dict[str, float] = {}  # the run's own: it moves on without a new value of all else
     start = replace(before, held_s=held_s, last_seen=remember_primary(before.last_seen, before))
     observed = _under(start, living, _view(start))

@@ -14,6 +14,7 @@ from common.model.base import Value
 from common.model.examination import HostExamination
 from common.model.spec import ClusterSpec, Timings
 from common.model.units import format_duration
+from pgha.explain.model import Instant
 from pgha.explain.whatif import what_if
 from sentinel.decide.observed import Observed
 from sentinel.decide.sync_set import in_words
@@ -135,8 +136,8 @@ def _timings(before: ClusterSpec, after: ClusterSpec) -> list[Effect]:
 
 def _decisions(before: ClusterSpec, after: ClusterSpec, observed: Observed) -> list[Effect]:
     """What the sentinels will do and say with the new spec that they would not with the old."""
-    old_run = what_if(replace(observed, spec=before), ())
-    new_run = what_if(replace(observed, spec=after), ())
+    old_run = what_if(Instant(replace(observed, spec=before)), ())
+    new_run = what_if(Instant(replace(observed, spec=after)), ())
     found = []
     old_set, new_set = old_run.view.sync.target, new_run.view.sync.target
     if (old_set.k, old_set.members) != (new_set.k, new_set.members):
@@ -163,6 +164,6 @@ def _successor(spec: ClusterSpec, observed: Observed) -> str | None:
     named = observed.view.primary if observed.view else None
     if named is None:
         return None
-    run = what_if(replace(observed, spec=spec), {named.uid})
+    run = what_if(Instant(replace(observed, spec=spec)), {named.uid})
     route = run.view.route
     return route.uid if route is not None and route.uid != named.uid else None
