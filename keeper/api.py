@@ -6,8 +6,11 @@ import json
 from typing import Any, Final
 
 from aiohttp import web
+from pydantic import ValidationError
 
 from common.errors import PostgresUnavailable, UnsafeOperation
+from common.model.base import describe
+from common.model.spec import PostgresSpec
 from common.runtime.http import json_response
 from keeper.examiner import NAMES_LIMIT
 from keeper.service import KeeperService
@@ -28,7 +31,8 @@ def routes(service: KeeperService) -> tuple[web.RouteDef, ...]:
     """``/status`` with the figures of this moment; what load balancers ask stands in :mod:`keeper.checks`.
 
     ``/kept``, without a word of PostgreSQL: the report and the newest view obeyed, for a restored store.
-    ``/examine?names=A,B``, what ``pgha doctor`` and ``pgha spec`` ask of the host and its server.
+    ``/examine?names=A,B``, what ``pgha doctor`` and ``pgha spec`` ask of the host and its server; ``POST
+    /judge``, what PostgreSQL finds wrong with ``postgres`` of a spec that nobody has written yet.
     ``/attestation?nonce=N`` proves to a proxy without the store that this primary is still the only one.
     """
 
@@ -72,8 +76,20 @@ def routes(service: KeeperService) -> tuple[web.RouteDef, ...]:
         web.get("/status", status),
         web.get("/kept", kept),
         _examine(service),
+        _judge(service),
         web.get("/attestation", attestation),
     )
+
+
+def _judge(service: KeeperService) -> web.RouteDef:
+    async def judge(request: web.Request) -> web.Response:
+        try:
+            spec = PostgresSpec.model_validate_json(await request.read())
+        except ValidationError as error:
+            raise web.HTTPBadRequest(text=describe(error)) from error
+        return json_response((await service.examiner.judge(spec)).model_dump(mode="json"))
+
+    return web.post("/judge", judge)
 
 
 def _examine(service: KeeperService) -> web.RouteDef:

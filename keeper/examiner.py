@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from common.errors import PostgresUnavailable
-from common.model.examination import DiskSeen, HostExamination, Setting, SlotSeen
+from common.model.examination import DiskSeen, HostExamination, Judgement, Setting, SlotSeen
+from common.model.spec import PostgresSpec
 from common.runtime.clock import Clock
 from keeper.local import Local
 from keeper.postgres.port import Examination, Postgres, Room
 
 DISK_LIMIT_S: Final = 1.0
 SERVER_LIMIT_S: Final = 5.0
+JUDGE_LIMIT_S: Final = 7.0
+"""PostgreSQL's program is given 5 s of it."""
 
 NAMES_LIMIT: Final = 200
 """Parameters that one question may name."""
@@ -28,6 +31,7 @@ class Examiner:
         self._local = local
         self._clock = clock
         self._one_at_a_time = asyncio.Lock()
+        self._judging: asyncio.Task[tuple[str, ...]] | None = None
         self._rooms: asyncio.Task[tuple[Room, ...]] | None = None
 
     async def examine(self, names: Sequence[str]) -> HostExamination:
@@ -56,6 +60,23 @@ class Examiner:
             ),
             disks=disks,
         )
+
+    async def judge(self, spec: PostgresSpec) -> Judgement:
+        """Have PostgreSQL judge the parameters of a spec that nobody has written yet.
+
+        One that hangs, on a disk say, is not asked again before it has answered.
+        """
+        uid = self._local.settings.uid
+        if self._judging is not None and not self._judging.done():
+            return Judgement(uid=uid, problem="PostgreSQL still judges another spec")
+        judging = self._judging = asyncio.ensure_future(self._postgres.judge(spec))
+        done, _ = await asyncio.wait({judging}, timeout=JUDGE_LIMIT_S)
+        if not done:
+            return Judgement(uid=uid, problem=f"PostgreSQL has not answered for {JUDGE_LIMIT_S:g} s")
+        try:
+            return Judgement(uid=uid, refused=judging.result())
+        except (PostgresUnavailable, OSError) as error:
+            return Judgement(uid=uid, problem=str(error))
 
     async def _server(self, names: Sequence[str], problems: list[str]) -> Examination:
         if self._local.postgres != "running":

@@ -18,6 +18,17 @@ class Setting(Value):
     pending_restart: bool = False
 
 
+class Judgement(Document):
+    """What one member's PostgreSQL finds wrong with the parameters of a spec; nothing: ``refused`` is empty.
+
+    ``problem`` says why it could not be asked.
+    """
+
+    uid: str
+    refused: tuple[str, ...] = Field(default=(), description="each as field = value: rule")
+    problem: str = ""
+
+
 class SlotSeen(Value):
     """A physical replication slot; ``wal_status`` as in ``pg_replication_slots``."""
 

@@ -17,6 +17,7 @@ from common.errors import InvalidSpec, PostgresUnavailable
 from common.model.spec import PostgresSpec
 from common.runtime.disk import Owner, write_durably
 from keeper.postgres.access import render_hba, render_ident
+from keeper.postgres.complaints import complaints
 from keeper.postgres.layout import Layout
 from keeper.postgres.parameters import (
     MANAGED,
@@ -49,6 +50,7 @@ OURS: Final = frozenset(MANAGED) | frozenset(RULES)
 """Parameters that ALTER SYSTEM must not override."""
 
 _CHECK_LIMIT_S: Final = 10.0
+_JUDGE_LIMIT_S: Final = 5.0
 
 
 class ConfigFiles:
@@ -71,9 +73,26 @@ class ConfigFiles:
         includes = (RAISED_FILE, UPSTREAM_FILE, SYNC_FILE)
         text = render(parameters, "The spec's parameters, and those that pgha manages.", includes)
         if await asyncio.to_thread(_read, directory / MAIN_FILE) != text:
-            await self._check(render(parameters, "A candidate, to be checked."))
+            try:
+                refused = await self._refusals(spec, parameters, "candidate.conf", _CHECK_LIMIT_S)
+            except PostgresUnavailable as error:
+                said = str(error).partition(": ")[2]
+                raise InvalidSpec(f"postgres.parameters: PostgreSQL refuses them: {said}") from error
+            if refused:
+                raise InvalidSpec(f"PostgreSQL refuses {'; '.join(refused)}")
         written = await self._exclusively(lambda: self._write(directory / MAIN_FILE, text))
         return bool(await self.undo_alter_system(directory)) or written
+
+    async def judge_parameters(self, spec: PostgresSpec) -> tuple[str, ...]:
+        """What is wrong with a spec's parameters, by our rules and PostgreSQL's; nothing else is written.
+
+        May run beside everything else, but not beside itself. Raises PostgresUnavailable when it cannot tell.
+        """
+        try:
+            parameters = effective_parameters(spec, self._place, self._programs.major)
+        except InvalidSpec as error:
+            return (str(error),)
+        return await self._refusals(spec, parameters, "judged.conf", _JUDGE_LIMIT_S)
 
     async def undo_alter_system(self, directory: Path) -> tuple[str, ...]:
         """Take managed parameters out of postgresql.auto.conf; returns those that were there."""
@@ -140,21 +159,28 @@ class ConfigFiles:
     def _owner(self) -> Owner:
         return self._programs.owner
 
-    async def _check(self, text: str) -> None:
-        """Raise InvalidSpec when PostgreSQL itself would refuse the file."""
-        candidate = self._layout.root / "candidate.conf"
+    async def _refusals(
+        self, spec: PostgresSpec, parameters: Mapping[str, str], file: str, limit_s: float
+    ) -> tuple[str, ...]:
+        """What PostgreSQL itself finds wrong with a configuration file."""
+        candidate, lines = self._layout.root / file, list[str]()
+        text = render(parameters, "A candidate, to be checked.")
         await asyncio.to_thread(write_durably, candidate, text.encode(), owner=self._owner)
         try:
             await self._programs.run(
                 "postgres",
                 *("-D", self._layout.root, "-c", f"config_file={candidate}", "-C", "port"),
-                timeout_s=_CHECK_LIMIT_S,
+                timeout_s=limit_s,
+                on_line=lines.append,
             )
-        except PostgresUnavailable as error:
-            said = str(error).partition(": ")[2].replace(str(candidate), MAIN_FILE)
-            raise InvalidSpec(f"postgres.parameters: PostgreSQL refuses them: {said}") from error
+        except PostgresUnavailable:
+            found = complaints(lines, spec.parameters)
+            if not found:
+                raise
+            return found
         finally:
             await asyncio.to_thread(candidate.unlink)
+        return ()
 
 
 async def _uninterrupted(work: Coroutine[Any, Any, T]) -> T:

@@ -5,8 +5,8 @@
 :class:`~common.errors.PostgresUnavailable` when PostgreSQL, or one of its programs, failed or did
 not answer in time; every call may then be made again, and starts from what is true by then.
 
-Calls are made one after the other; ``observe``, ``examine``, ``probe``, ``confirm``, the questions to the
-disks and the waits may run beside any of them.
+Calls are made one after the other; ``observe``, ``examine``, ``judge``, ``probe``, ``confirm``, the questions
+to the disks and the waits may run beside any of them.
 """
 
 from __future__ import annotations
@@ -203,6 +203,12 @@ class Postgres(Protocol):
 
     async def examine(self, names: Sequence[str]) -> Examination:
         """Look at these parameters, and at what corrupts or locks out; changes nothing."""
+
+    async def judge(self, spec: PostgresSpec) -> tuple[str, ...]:
+        """What is wrong with a spec's parameters, each as ``field = value: rule``; nothing is changed.
+
+        PostgreSQL's own programs say it, whether a server runs or not.
+        """
 
     async def probe(self, timeout_s: float) -> None:
         """Run ``SELECT 1`` over a new connection of the superuser, for whom some are reserved.

@@ -191,6 +191,10 @@ class PostgresServer:
         """See the port."""
         return await examine.examine(self._instance, names)
 
+    async def judge(self, spec: PostgresSpec) -> tuple[str, ...]:
+        """See the port."""
+        return await self._instance.files.judge_parameters(spec)
+
     async def probe(self, timeout_s: float) -> None:
         """See the port."""
         async with self._instance.sql.fresh(timeout_s=timeout_s) as session:

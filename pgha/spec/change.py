@@ -20,12 +20,13 @@ from pgha.explain.explanation import observe
 from pgha.options import Target
 from pgha.output import Format, console, dump
 from pgha.spec.diff import lines_of
-from pgha.spec.effects import Effect, changed_parameters, effects
+from pgha.spec.effects import Effect, Judged, changed_parameters, effects
+from pgha.spec.judge import judge
 from pgha.spec.store import Signature, StoredSpec, read_stored, write_spec
 from pgha.status.gather import ask_live, read_cluster
 
 STYLE_OF_LINE = {"+": "green", "-": "red", "@": "cyan"}
-STYLE_OF_EFFECT = {"restart": "bold yellow", "warning": "yellow", "sync_set": "bold"}
+STYLE_OF_EFFECT = {"refused": "bold red", "restart": "bold yellow", "warning": "yellow", "sync_set": "bold"}
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,11 @@ async def preview(store: Store, target: Target, found: StoredSpec, wanted: Clust
     keepers = documents.keepers.values()
     examined = await examine(keepers, changed_parameters(before, wanted), clock)
     hosts = {uid: host for uid, host in examined.hosts.items() if host.settings or not host.problem}
+    judged = Judged()
+    if before.postgres.parameters != wanted.postgres.parameters:
+        judged = await judge(keepers, wanted.postgres)
     observed = observe(documents, await ask_live(keepers, clock))
-    return Preview(found, wanted, diff, effects(before, wanted, observed, hosts))
+    return Preview(found, wanted, diff, effects(before, wanted, observed, hosts, judged))
 
 
 def carry_out(target: Target, found: StoredSpec, wanted: ClusterSpec, manner: Manner) -> None:
@@ -92,6 +96,12 @@ def carry_out(target: Target, found: StoredSpec, wanted: ClusterSpec, manner: Ma
         return
     if manner.output is Format.TEXT:
         show(seen, console())
+    refused = [each for each in seen.effects if each.kind == "refused"]
+    if refused:
+        if manner.output is not Format.TEXT:
+            dump({**seen.to_plain(), "written": None}, manner.output)
+        said = "; ".join(f"{each.text} (says PostgreSQL of {', '.join(each.members)})" for each in refused)
+        fail(f"nothing was written: {said}")
     if manner.dry_run:
         _say_done(manner, seen, None, "dry run: nothing was written")
         return

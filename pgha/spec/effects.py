@@ -7,7 +7,7 @@ Everything else: the decision core is asked with the new spec, as ``pgha explain
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from common.model.base import Value
@@ -22,7 +22,18 @@ from sentinel.decide.sync_set import in_words
 RESTART: Final = "postmaster"
 FIXED: Final = "internal"
 
-Kind = Literal["reload", "restart", "sync_set", "failover", "warning", "at_once"]
+Kind = Literal["refused", "reload", "restart", "sync_set", "failover", "warning", "at_once"]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What PostgreSQL itself says of the parameters of a spec.
+
+    ``members`` are all whose PostgreSQL could be asked; ``refused``: what is wrong, and who of them says so.
+    """
+
+    members: tuple[str, ...] = ()
+    refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Effect(Value):
@@ -38,9 +49,16 @@ def effects(
     after: ClusterSpec,
     observed: Observed | None,
     hosts: Mapping[str, HostExamination],
+    judged: Judged,
 ) -> tuple[Effect, ...]:
-    """Say what follows; ``hosts`` are the keepers that could be asked, by uid."""
-    found = [*_parameters(before, after, hosts), *_access(before, after, hosts), *_timings(before, after)]
+    """Say what follows; ``hosts`` are the keepers that could be asked, by uid.
+
+    Where something is ``refused``, the spec must not be written.
+    """
+    found = [Effect(kind="refused", text=text, members=uids) for text, uids in judged.refused.items()]
+    if not found:
+        found += _parameters(before, after, hosts, judged)
+    found += [*_access(before, after, hosts), *_timings(before, after)]
     if observed is not None and observed.view is not None:
         found += _decisions(before, after, observed)
     return tuple(found)
@@ -57,7 +75,7 @@ def _lower(spec: ClusterSpec) -> dict[str, str]:
 
 
 def _parameters(
-    before: ClusterSpec, after: ClusterSpec, hosts: Mapping[str, HostExamination]
+    before: ClusterSpec, after: ClusterSpec, hosts: Mapping[str, HostExamination], judged: Judged
 ) -> list[Effect]:
     names = changed_parameters(before, after)
     if not names:
@@ -66,6 +84,9 @@ def _parameters(
         text = f"{', '.join(names)}: no keeper could be asked whether a reload is enough"
         return [Effect(kind="warning", text=text)]
     found: list[Effect] = []
+    if not judged.members:
+        text = f"{', '.join(names)}: no PostgreSQL could be asked whether it takes them"
+        found.append(Effect(kind="warning", text=text))
     contexts = {name: _context(name, hosts) for name in names}
     reloaded = [name for name, context in contexts.items() if context not in {RESTART, FIXED, None}]
     if reloaded:
@@ -74,17 +95,9 @@ def _parameters(
     for name in (name for name, context in contexts.items() if context == RESTART):
         text = f"{name} takes effect on each member only with its next restart; nothing restarts by itself"
         found.append(Effect(kind="restart", text=text, members=_differing(name, after, hosts)))
-    found += [
-        Effect(kind="warning", text=f"{name} was fixed when the cluster was made: PostgreSQL will refuse it")
-        for name, context in contexts.items()
-        if context == FIXED
-    ]
     unknown = [name for name, context in contexts.items() if context is None and name in _lower(after)]
     if unknown:
-        text = (
-            f"{', '.join(unknown)}: the running PostgreSQL does not know it; unless a library that is loaded "
-            "at its start brings it, it is refused, and then no parameter changes"
-        )
+        text = f"{', '.join(unknown)}: only a library that PostgreSQL loads at its start can make use of it"
         found.append(Effect(kind="warning", text=text))
     return found
 
@@ -123,13 +136,13 @@ def _access(before: ClusterSpec, after: ClusterSpec, hosts: Mapping[str, HostExa
 
 def _timings(before: ClusterSpec, after: ClusterSpec) -> list[Effect]:
     found = []
-    for name, field in Timings.model_fields.items():
+    for name, timing in Timings.model_fields.items():
         old, new = getattr(before.timings, name), getattr(after.timings, name)
         if old == new:
             continue
         shown = [format_duration(each) if name.endswith("_s") else str(each) for each in (old, new)]
         when = "with the next lease that each service takes" if name == "lease_ttl_s" else "at once"
-        text = f"{field.alias or name} becomes {shown[1]}, from {shown[0]}, {when}"
+        text = f"{timing.alias or name} becomes {shown[1]}, from {shown[0]}, {when}"
         found.append(Effect(kind="at_once", text=text))
     return found
 

@@ -76,6 +76,36 @@ def test_what_needs_a_restart_is_told_and_what_is_reloaded_is_in_force(
     running.run(settled())
 
 
+@pytest.mark.parametrize(
+    ("parameters", "rule"),
+    [
+        ({"no_such_parameter": "1"}, "unrecognized configuration parameter"),
+        ({"max_connections": "-4"}, "outside the valid range"),
+        ({"shared_buffers": "12 parsecs"}, "Valid units for this parameter are"),
+        ({"block_size": "4096"}, "cannot be changed"),
+    ],
+    ids=["name", "range", "unit", "fixed"],
+)
+def test_what_postgresql_would_refuse_is_refused_before_it_is_written(
+    running: Cluster, tmp_path: Path, parameters: dict[str, str], rule: str
+) -> None:
+    """PostgreSQL itself is asked, on every member: field, value, rule, and who says so."""
+    file = changed(tmp_path / "spec.yaml", parameters=parameters)
+    ((name, value),) = parameters.items()
+    members = ", ".join(sorted([running.primary, *running.standbys]))
+    said = pgha(running, "spec", "apply", "-f", str(file), "--yes")
+    dry = pgha(running, "spec", "apply", "-f", str(file), "--dry-run", "-o", "json")
+    diff = pgha(running, "spec", "diff", str(file))
+
+    assert (said.code, dry.code, diff.code) == (1, 1, 1)
+    assert f"nothing was written: postgres.parameters.{name} = {value!r}: " in said.err
+    assert rule in said.err
+    assert f"(says PostgreSQL of {members})" in said.err
+    assert (dry.json["effects"][0]["kind"], dry.json["written"]) == ("refused", None)
+    assert f"refused: postgres.parameters.{name}" in diff.out
+    assert in_store(running) == SPEC
+
+
 def test_a_change_of_the_sync_set_is_told_and_comes(running: Cluster, tmp_path: Path) -> None:
     """``async`` asks nobody; the preview said so."""
     file = changed(tmp_path / "spec.yaml", durability={"survive": "node", "mode": "async"})

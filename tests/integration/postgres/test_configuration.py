@@ -116,6 +116,39 @@ def test_a_parameter_that_postgres_refuses_is_never_written(name: str, value: st
     run(story())
 
 
+def test_parameters_are_judged_before_anybody_writes_them() -> None:
+    """Name, range and unit, each with field, value and rule; the server, if there is one, is not touched."""
+    wrong = with_parameters(work_mem="4 parsecs", max_connections="-4", shared_buffers="32MB")
+    unknown = with_parameters(no_such_parameter="1")
+    library = with_parameters(**{"auto_explain.log_min_duration": "1s"})
+
+    async def story() -> None:
+        async with servers() as group:
+            one = await group.primary()
+            before = {path: path.read_bytes() for path in one.data.glob("*.conf")}
+            refused = await one.server.judge(wrong)
+            not_known = await one.server.judge(unknown)
+            managed = await one.server.judge(with_parameters(fsync="off"))
+            taken = [await one.server.judge(each) for each in (SPEC, library)]
+            await one.server.kill()
+            while_down = await one.server.judge(unknown)
+
+            assert [each.partition(":")[0] for each in refused] == [
+                "postgres.parameters.max_connections = '-4'",
+                "postgres.parameters.work_mem = '4 parsecs'",
+            ]
+            assert "outside the valid range" in refused[0]
+            assert "Valid units" in refused[1]
+            assert "unrecognized configuration parameter" in not_known[0]
+            assert "managed by pgha" in managed[0]
+            assert taken == [(), ()]
+            assert while_down == not_known
+            assert {path: path.read_bytes() for path in before} == before
+            assert not [*one.data.parent.glob("judged.conf")]
+
+    run(story())
+
+
 def test_a_bad_access_rule_is_put_back() -> None:
     """PostgreSQL is asked about lines whose shape alone looks right."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from common.errors import PostgresUnavailable
+from common.errors import InvalidSpec, PostgresUnavailable
 from common.model.spec import PostgresSpec
 from common.model.wal import ZERO, Lsn, Switch
 from common.runtime.clock import Clock
@@ -249,6 +249,14 @@ class SimPostgres:
         del names
         await self._link.ask()
         return Examination({}, {})
+
+    async def judge(self, spec: PostgresSpec) -> tuple[str, ...]:
+        """See the port; PostgreSQL takes here whatever our own rules let through."""
+        try:
+            check_parameters(spec.parameters)
+        except InvalidSpec as error:
+            return (str(error),)
+        return ()
 
     async def oldest_wal(self) -> Lsn:
         """See the port."""

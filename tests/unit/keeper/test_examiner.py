@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from common.errors import PostgresUnavailable
+from common.model.spec import PostgresSpec
 from keeper import examiner
 from keeper.examiner import Examiner
 from keeper.local import Local
 from keeper.postgres.port import Examination, Postgres, Room, SettingSeen
 from keeper.state import KeeperState
-from tests.support.aio import run
+from tests.support.aio import run, until
 from tests.support.builders import SANDUN_1
 from tests.support.clock import ManualClock
 from tests.support.facts import local_settings
@@ -33,6 +34,7 @@ class Server:
     rooms: tuple[Room, ...] = (Room("data", "/data", 7, 9),)
     fails: Exception | None = None
     disk: asyncio.Event | None = None
+    judging: asyncio.Event | None = None
     asked: list[tuple[str, ...]] = field(default_factory=list)
     looked_at_disks: int = 0
 
@@ -41,6 +43,13 @@ class Server:
         if self.fails is not None:
             raise self.fails
         return SEEN
+
+    async def judge(self, spec: PostgresSpec) -> tuple[str, ...]:
+        if self.judging is not None:
+            await self.judging.wait()
+        if self.fails is not None:
+            raise self.fails
+        return tuple(f"{name}: no" for name in spec.parameters)
 
     async def room(self) -> tuple[Room, ...]:
         self.looked_at_disks += 1
@@ -79,6 +88,36 @@ def test_a_server_that_is_down_or_fails_costs_only_its_own_part() -> None:
 
     assert (down.problem, down.settings, len(down.disks)) == ("PostgreSQL is down", {}, 1)
     assert (fails.problem, len(fails.disks)) == ("it broke", 1)
+
+
+def test_postgresql_judges_a_spec_that_nobody_has_written() -> None:
+    """Also while no server runs; that it could not be asked is said, and is no refusal."""
+    asked = PostgresSpec(parameters={"work_mem": "much"})
+    found = run(examiner_of(Server(), "down").judge(asked))
+    problems: list[Exception] = [PostgresUnavailable("it broke"), OSError("the disk is full")]
+    fails = [run(examiner_of(Server(fails=each)).judge(asked)) for each in problems]
+
+    assert (found.uid, found.refused, found.problem) == (SANDUN_1, ("work_mem: no",), "")
+    assert [(each.refused, each.problem) for each in fails] == [((), "it broke"), ((), "the disk is full")]
+
+
+def test_a_judgement_that_hangs_is_not_asked_for_again(monkeypatch: Any) -> None:
+    """Each would take a thread that the keeper needs; once it has answered, the next one is asked."""
+    monkeypatch.setattr(examiner, "JUDGE_LIMIT_S", 0.05)
+
+    async def story() -> None:
+        server = Server(judging=asyncio.Event())
+        asked, spec = examiner_of(server), PostgresSpec(parameters={"work_mem": "much"})
+        first, second = await asked.judge(spec), await asked.judge(spec)
+        assert server.judging is not None
+        server.judging.set()
+        third = await until(lambda: asked.judge(spec), lambda each: each.refused, "another one is asked")
+
+        assert "has not answered" in first.problem
+        assert "still judges" in second.problem
+        assert third.refused == ("work_mem: no",)
+
+    run(story())
 
 
 def test_a_disk_that_fails_or_hangs_costs_only_its_own_part(monkeypatch: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from common.model.examination import HostExamination, Setting
 from common.model.spec import ClusterSpec
 from pgha.spec.diff import as_yaml, lines_of
-from pgha.spec.effects import Effect, changed_parameters, effects
+from pgha.spec.effects import Effect, Judged, changed_parameters, effects
 from pgha.specfile import parse_spec
 from tests.support.builders import SANDUN_1, SANDUN_2, SHIQIAO_1, SHIQIAO_2, Scene
 from tests.support.healthy import NOW
@@ -36,10 +36,18 @@ HOSTS = {
 }
 
 
+TAKEN = Judged(members=tuple(HOSTS))
+"""PostgreSQL finds nothing wrong."""
+
+
 def told(
-    before: ClusterSpec, after: ClusterSpec, hosts: dict[str, HostExamination] | None = None
+    before: ClusterSpec,
+    after: ClusterSpec,
+    hosts: dict[str, HostExamination] | None = None,
+    judged: Judged = TAKEN,
 ) -> list[Effect]:
-    return list(effects(before, after, Scene(spec=before).observed(), HOSTS if hosts is None else hosts))
+    observed = Scene(spec=before).observed()
+    return list(effects(before, after, observed, HOSTS if hosts is None else hosts, judged))
 
 
 def test_a_parameter_is_reloaded_or_waits_for_a_restart_as_postgresql_says() -> None:
@@ -54,18 +62,34 @@ def test_a_parameter_is_reloaded_or_waits_for_a_restart_as_postgresql_says() -> 
     assert "max_connections" in found[1].text
 
 
-def test_what_postgresql_does_not_know_or_cannot_change_is_a_warning() -> None:
-    """With one unknown name it would refuse all of them."""
-    found = told(spec(), parameters(no_such_thing="1", block_size="1"))
+def test_what_postgresql_refuses_comes_first_with_the_members_that_refuse() -> None:
+    """Releases differ, so members may."""
+    wrong = "postgres.parameters.work_mem = 'much': invalid value"
+    judged = Judged(TAKEN.members, {wrong: (SANDUN_2,)})
+    found = told(spec(), parameters(work_mem="much"), judged=judged)
 
-    assert {each.kind for each in found} == {"warning"}
-    assert any("no_such_thing" in each.text for each in found)
-    assert any("block_size was fixed" in each.text for each in found)
+    assert found[0] == Effect(kind="refused", text=wrong, members=(SANDUN_2,))
+
+
+def test_what_only_a_library_knows_is_a_warning() -> None:
+    """PostgreSQL takes any name with a dot, and asks the library later."""
+    (found,) = told(spec(), parameters(**{"auto_explain.log_min_duration": "1s"}))
+
+    assert found.kind == "warning"
+    assert found.text.startswith("auto_explain.log_min_duration: only a library")
+
+
+def test_parameters_that_nobody_could_judge_are_a_warning() -> None:
+    """Keepers of an older release, or hosts that do not answer."""
+    found = told(spec(), parameters(work_mem="8MB"), judged=Judged())
+
+    assert [each.kind for each in found] == ["warning", "reload"]
+    assert "no PostgreSQL could be asked" in found[0].text
 
 
 def test_without_a_keeper_nothing_is_guessed() -> None:
     """It says that nobody could be asked."""
-    (found,) = told(spec(), parameters(work_mem="8MB"), {})
+    (found,) = told(spec(), parameters(work_mem="8MB"), {}, Judged())
 
     assert found.kind == "warning"
     assert "no keeper could be asked" in found.text
