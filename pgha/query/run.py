@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -55,12 +56,13 @@ class Result:
 def run_sql(server: Server, statements: str, *, timeout_s: float, limit: int) -> list[Result]:
     """Run the statements, together one transaction unless they say otherwise, and return what each gave.
 
-    No more than ``limit`` rows are kept in all; a result of which rows were dropped is marked.
+    No more than ``limit`` rows are kept in all; a result of which rows were dropped is marked. A transaction
+    that the statements leave open ends with the connection, as with ``psql -c``.
     Raises PostgresUnavailable with the server's words.
     """
     where = f"{server.uid} ({server.host}:{server.port})"
     try:
-        with psycopg.connect(server.conninfo(timeout_s), autocommit=True) as connection:
+        with closing(psycopg.connect(server.conninfo(timeout_s), autocommit=True)) as connection:
             return list(_results(connection, statements, limit))
     except psycopg.Error as error:
         said = error.diag.message_primary or " ".join(str(error).split())

@@ -125,6 +125,25 @@ def test_several_statements_give_a_result_each(running: Cluster) -> None:
     assert left["results"][0]["rows"] == [[2]]
 
 
+def test_a_statement_that_fails_is_one_line(running: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    """The driver has nothing to add to it."""
+    said = query(running, "SELEC 1")
+
+    assert said.code == 1
+    assert said.err.count("\n") == 1
+    assert 'syntax error at or near "SELEC" (SQLSTATE 42601)' in said.err
+    assert caplog.records == []
+
+
+def test_a_transaction_that_is_left_open_is_undone(running: Cluster) -> None:
+    """As with ``psql -c``: nobody has said COMMIT."""
+    left_open = query(running, "BEGIN; CREATE TABLE left_open (id int)")
+    found = query(running, "SELECT to_regclass('left_open') IS NULL", "-o", "json").json
+
+    assert left_open.code == 0
+    assert found["results"][0]["rows"] == [[True]]
+
+
 def test_rows_beyond_the_limit_are_dropped_and_what_the_sql_did_stays(running: Cluster) -> None:
     """To cancel it would have undone the INSERT."""
     query(running, "CREATE TABLE many (id int)")
