@@ -10,7 +10,7 @@ from rich.table import Table
 from common.model.requests import Request
 from pgha.options import Target
 from pgha.output import Format, console, dump
-from pgha.requests.ask import Asking, at_the_desk, follow_to_the_end, with_asking
+from pgha.requests.ask import Asking, at_the_desk, follow_to_the_end, take_back, with_asking
 
 app = typer.Typer(help="Show, follow and cancel what was asked for.", rich_markup_mode=None)
 
@@ -49,10 +49,10 @@ def follow(target: Target, asking: Asking, *, request_id: Id) -> None:
 def cancel(target: Target, asking: Asking, *, request_id: Id) -> None:
     """Take a request back: one that has not begun ends, one under way where it still can.
 
-    One that cannot be read is removed.
+    One that cannot be read is removed. Exit code: 0 cancelled, 1 it ended otherwise, 4 it goes on after
+    --timeout.
     """
-    at_the_desk(target, asking, lambda desk: desk.cancel(request_id, asking.by))
-    follow_to_the_end(target, asking, request_id)
+    take_back(target, asking, request_id)
 
 
 def _last_word(request: Request) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from common.model.units import parse_duration
 from common.runtime.clock import SystemClock
 from pgha.exits import fail
 from pgha.options import Target
-from pgha.requests.ask import Asking, ask, at_the_desk, follow_to_the_end, with_asking
+from pgha.requests.ask import Asking, ask, at_the_desk, take_back, with_asking
 
 
 @with_asking
@@ -43,12 +43,13 @@ def switchover(
     """Make another member primary; without --to and --site the best standby, of the primary's site first.
 
     No acknowledged row is lost. New clients wait meanwhile, sessions end with the drain. If the target is not
-    ready in time the primary stays. Exit code: 0 done, 1 refused, failed or cancelled, 4 it goes on.
+    ready in time the primary stays. Exit code: 0 done, with --cancel: cancelled; 1 refused, failed or ended
+    otherwise, 4 it goes on.
     """
     if cancel:
         if any(value is not None for value in (to, site, at, drain)):
             raise typer.BadParameter("--cancel: goes with none of --to, --site, --at and --drain")
-        take_back(target, asking)
+        cancel_open(target, asking)
     if to is not None and site is not None:
         raise typer.BadParameter(f"--to {to} and --site {site}: only one of them can be given")
     try:
@@ -73,7 +74,7 @@ def moment(text: str, now: datetime) -> datetime:
     return found
 
 
-def take_back(target: Target, asking: Asking) -> None:
+def cancel_open(target: Target, asking: Asking) -> NoReturn:
     """Cancel the switchover that is open, and end the command with what came of it."""
     found = at_the_desk(target, asking, lambda desk: desk.all())
     is_open = [each for each in found if each.is_open and isinstance(each.operation, Switchover)]
@@ -82,6 +83,4 @@ def take_back(target: Target, asking: Asking) -> None:
     if len(is_open) > 1:
         ids = ", ".join(each.id for each in is_open)
         fail(f"there are {len(is_open)}: take one back with pgha requests cancel ID, of {ids}")
-    request_id = is_open[0].id
-    at_the_desk(target, asking, lambda desk: desk.cancel(request_id, asking.by))
-    follow_to_the_end(target, asking, request_id)
+    take_back(target, asking, is_open[0].id)

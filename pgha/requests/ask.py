@@ -9,14 +9,14 @@ import asyncio
 import getpass
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Final, NoReturn, TypeVar
 
 import typer
 
 from common.errors import PeerUnavailable, StoreUnavailable
-from common.model.requests import AnyOperation, Request
+from common.model.requests import AnyOperation, Request, State
 from common.runtime.clock import Clock, SystemClock
 from common.runtime.ids import new_id
 from common.store.port import Store
@@ -109,7 +109,10 @@ def at_the_desk(goal: Target, how: Asking, act: Callable[[Desk], Awaitable[T]]) 
 def ask(
     goal: Target, how: Asking, operation: AnyOperation, *, not_before: datetime | None = None
 ) -> NoReturn:
-    """Ask for an operation and end the command with what came of it."""
+    """Ask for an operation and end the command with what came of it.
+
+    One that begins only after the timeout is not waited for.
+    """
     plan = at_the_desk(goal, how, lambda desk: desk.preview(operation))
     _show_plan(plan, how)
     if plan.refused:
@@ -119,6 +122,8 @@ def ask(
     if plan.harms and not how.yes:
         confirm("Do it?")
     request_id, clock = new_id(), SystemClock()
+    if not_before is not None and (not_before - clock.wall()).total_seconds() >= how.timeout_s:
+        how = replace(how, wait=False)
 
     async def carry(desk: Desk) -> Request:
         request = await desk.ask(request_id, operation, how.by, not_before)
@@ -176,7 +181,7 @@ def _show_plan(plan: Plan, how: Asking) -> None:
             typer.echo(f"  - {line}")
 
 
-def _end(request: Request, how: Asking) -> NoReturn:
+def _end(request: Request, how: Asking, wanted: State = "done") -> NoReturn:
     if how.output is not Format.TEXT:
         dump(request.model_dump(mode="json", exclude_none=True), how.output)
     elif request.is_open:
@@ -189,13 +194,22 @@ def _end(request: Request, how: Asking) -> NoReturn:
         typer.echo(f"{request.state}: {request.result}")
     if request.is_open:
         raise typer.Exit(Exit.GOES_ON if how.wait else Exit.HEALTHY)
-    raise typer.Exit(Exit.HEALTHY if request.state == "done" else Exit.FAILED)
+    raise typer.Exit(Exit.HEALTHY if request.state == wanted else Exit.FAILED)
 
 
-def follow_to_the_end(goal: Target, how: Asking, request_id: str) -> NoReturn:
+def follow_to_the_end(goal: Target, how: Asking, request_id: str, wanted: State = "done") -> NoReturn:
     """Follow a request that was made before, and end the command with what came of it."""
 
     async def carry(desk: Desk) -> Request:
-        return await follow(desk, await desk.get(request_id), how.timeout_s, SystemClock())
+        timeout_s = how.timeout_s if how.wait else 0.0
+        return await follow(desk, await desk.get(request_id), timeout_s, SystemClock())
 
-    _end(at_the_desk(goal, how, carry), how)
+    _end(at_the_desk(goal, how, carry), how, wanted)
+
+
+def take_back(goal: Target, how: Asking, request_id: str) -> NoReturn:
+    """Cancel a request, and end the command: well when it is cancelled, not when it ended otherwise."""
+    if how.dry_run:
+        raise typer.BadParameter("--dry-run: what a cancellation leads to cannot be told beforehand")
+    at_the_desk(goal, how, lambda desk: desk.cancel(request_id, how.by))
+    follow_to_the_end(goal, how, request_id, "cancelled")

@@ -125,6 +125,20 @@ def test_what_nobody_takes_up_is_waited_for_no_longer_than_wanted(
     assert taken_back.cancel.by == "ben"
 
 
+def test_what_begins_later_than_anybody_would_wait_is_not_waited_for(
+    etcd: EtcdServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command says until when it waits, and how it is taken back."""
+    put(etcd, stored(documents()))
+
+    assert run(["switchover", "--at", "2999-12-24T03:00+00:00", "--yes"]) == 0
+
+    (request,) = asked(etcd)
+    said = capsys.readouterr().out
+    assert "is pending until 2999-12-24 03:00:00 UTC" in said
+    assert f"pgha requests cancel {request.id}" in said
+
+
 def test_a_dry_run_and_an_unanswered_question_ask_for_nothing(
     etcd: EtcdServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -62,6 +62,7 @@ WRONG = [
     ["requests"],
     ["requests", "follow"],
     ["requests", "cancel"],
+    ["requests", "cancel", "some", "--dry-run"],
     ["spec"],
     ["spec", "nope"],
     ["spec", "validate"],
