@@ -32,10 +32,14 @@ def forsaken_by(view: ClusterView, fork: Lsn, choice: Choice) -> tuple[Forsaken,
 
 
 def next_loss(observed: Observed, view: ClusterView) -> Decision:
-    """Write down what was lost as soon as the old primary says where it ended; warn of it for a while."""
+    """Write down what was lost as soon as the old primary says where it ended; warn of it for a while.
+
+    Only with a route: before that the floor does not hold what the new primary has, and who is named in its
+    place, should it fail, may have more of the old one's WAL or less.
+    """
     change = None
     for each in view.forsaken:
-        if each.lost_bytes is None and change is None:
+        if each.lost_bytes is None and change is None and view.route is not None:
             change = _accounted(observed, view, each)
         elif each.lost_bytes and observed.held(conditions.wal_lost(each.uid, each.term), WARNED_FOR_S):
             rest = tuple(other for other in view.forsaken if other != each)

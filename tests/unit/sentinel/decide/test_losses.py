@@ -133,3 +133,16 @@ def test_of_data_that_are_gone_it_is_said_that_nobody_can_know() -> None:
     assert starting is None
     assert kinds(scene, 1) == ["wal_lost_unknown"]
     assert scene.now.forsaken == ()
+
+
+def test_nothing_is_said_before_the_route() -> None:
+    """Until then another one may be named, who has more of his WAL or less."""
+    scene = succeeded()
+    routed = scene.now
+    scene.view = routed.changed(phase="promoting", route=None)
+    back(scene, seal=ended_at(5))
+    before = kinds(scene, 3)
+    scene.view = routed
+
+    assert "no_wal_lost" not in before
+    assert "no_wal_lost" in kinds(scene, 3)
