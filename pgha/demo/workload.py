@@ -47,10 +47,11 @@ class NotConnected(Exception):
 class Client:
     """One connection through one proxy, made again whenever it is gone; statements one after the other."""
 
-    def __init__(self, site: str, conninfo: str, clock: Clock) -> None:
+    def __init__(self, site: str, conninfo: str, clock: Clock, limit_s: float) -> None:
         self._site = site
         self._conninfo = conninfo
         self._clock = clock
+        self._limit_s = limit_s
         self._connection: psycopg.AsyncConnection | None = None
         self._cancelled_wait = False
 
@@ -60,7 +61,7 @@ class Client:
         result: Result = "failed"
         connected = False
         try:
-            async with asyncio.timeout(STATEMENT_LIMIT_S):
+            async with asyncio.timeout(self._limit_s):
                 connection = await self._connected()
                 result, connected = "unknown", True
                 self._cancelled_wait = False
@@ -104,12 +105,22 @@ def fate(error: Exception) -> Result:
 
 
 class Workload:
-    """All clients of the demo; ``statements`` is what they have done since :meth:`running` began."""
+    """All clients of the demo; ``statements`` is what they have done since :meth:`running` began.
 
-    def __init__(self, proxies: Sequence[ProxyPlace], credentials: str, clock: Clock) -> None:
+    A client gives a statement up after ``limit_s``.
+    """
+
+    def __init__(
+        self,
+        proxies: Sequence[ProxyPlace],
+        credentials: str,
+        clock: Clock,
+        limit_s: float = STATEMENT_LIMIT_S,
+    ) -> None:
         self._proxies = proxies
         self._credentials = credentials
         self._clock = clock
+        self._limit_s = limit_s
         self._rows = itertools.count(1)
         self.statements: list[Statement] = []
         self.acked: set[int] = set()
@@ -171,7 +182,7 @@ class Workload:
     async def _client(
         self, place: ProxyPlace, stop: asyncio.Event, statements: list[Statement], *, writes: bool
     ) -> None:
-        client = Client(place.site, self.conninfo(place.port), self._clock)
+        client = Client(place.site, self.conninfo(place.port), self._clock, self._limit_s)
         try:
             while not stop.is_set():
                 done = await self._one(client, statements, writes=writes)
@@ -186,7 +197,7 @@ class Workload:
         self, place: ProxyPlace, stop: asyncio.Event, statements: list[Statement], number: int
     ) -> None:
         """A writer among many; one that knocks makes a new connection for each statement."""
-        client = Client(place.site, self.conninfo(place.port), self._clock)
+        client = Client(place.site, self.conninfo(place.port), self._clock, self._limit_s)
         try:
             while not stop.is_set():
                 await self._one(client, statements, writes=True)

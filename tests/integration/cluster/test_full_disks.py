@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import shutil
 
-from tests.support.cluster import Cluster, cluster
+from common.model.spec import ClusterSpec
+from tests.support.cluster import SMALL, Cluster, cluster
+from tests.support.patience import PATIENT
 
 GB = 1 << 30
+
+SPEC = ClusterSpec.from_plain(
+    {"durability": {"survive": "node"}, "postgres": {"parameters": SMALL}, "timings": PATIENT}
+)
 
 
 def test_a_clone_that_does_not_fit_says_so_and_is_made_once_it_fits() -> None:
@@ -48,5 +54,5 @@ def test_a_clone_that_does_not_fit_says_so_and_is_made_once_it_fits() -> None:
         assert report.reasons == ()
         assert not (running.root(uid) / "data.new").exists()
 
-    with cluster() as running:
+    with cluster(spec=SPEC) as running:
         running.run(story(running))

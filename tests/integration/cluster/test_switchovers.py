@@ -15,13 +15,14 @@ from common.model.requests import Request
 from common.model.spec import ClusterSpec
 from common.status.documents import Documents
 from tests.support.cluster import SMALL, UNDAMPED, Cluster, cluster
+from tests.support.patience import PATIENT
 from tests.support.standstill import stopped, wal_receiver
 
 SPEC = ClusterSpec.from_plain(
     {
         "durability": {"survive": "node"},
         "postgres": {"parameters": SMALL},
-        "timings": {**UNDAMPED, "drain_timeout": "200ms"},
+        "timings": {**UNDAMPED, **PATIENT, "drain_timeout": "200ms"},
     }
 )
 
