@@ -27,7 +27,7 @@ demo: setup ## run a cluster of two sites here, kill its primary, show that noth
 # so that at the end no core waits for one of them.
 test: setup ## run the tests, on real PostgreSQL and real etcd
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder \
-		tests/integration tests/contract tests/unit
+		tests/integration tests/contract tests/unit/sim tests/unit
 
 check: setup ## ruff, mypy --strict over code and tests, and the tidy test
 	$(BIN)/ruff check .
