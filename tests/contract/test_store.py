@@ -137,8 +137,8 @@ def test_what_hangs_on_a_lease_goes_when_it_ends(store_backend: Backend) -> None
         store, prefix = under_test.store, under_test.prefix
         lease = await store.grant_lease(under_test.ttl_s)
         await store.transact([], [Put(f"{prefix}mine", b"", lease.id), Put(f"{prefix}lasting", b"")])
-        for _ in range(3):
-            await asyncio.sleep(0.4 * lease.ttl_s)
+        for _ in range(6):
+            await asyncio.sleep(0.2 * lease.ttl_s)
             assert await store.keep_alive(lease.id) == lease.ttl_s
         kept = await values(store, prefix)
         left = await until(lambda: values(store, prefix), lambda seen: "mine" not in seen, "its end")

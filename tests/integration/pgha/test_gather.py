@@ -27,6 +27,10 @@ ANSWER = {
     "reasons": [],
 }
 
+LIMIT_S = 4.0
+"""More than a busy machine needs for an answer at once."""
+NEVER_S = 100.0
+
 
 async def serve(answers: dict[str, object]) -> tuple[web.AppRunner, str]:
     """Serve each name's answer below ``/<name>/status``; a float is a pause before an empty one."""
@@ -51,12 +55,12 @@ def test_who_answers_in_time_is_live_and_nobody_else() -> None:
     """A slow keeper, one that talks nonsense and one that is away cost nobody else their figures."""
 
     async def ask() -> tuple[dict[str, object], float]:
-        answers = {"sandun-1": ANSWER, "sandun-2": 5.0, "shiqiao-1": "<html>"}
+        answers = {"sandun-1": ANSWER, "sandun-2": NEVER_S, "shiqiao-1": "<html>"}
         runner, url = await serve(answers)
         reports = [keeper(uid).changed(api_url=f"{url}/{uid}") for uid in answers]
         reports.append(keeper("shiqiao-2").changed(api_url="http://127.0.0.1:1"))
         began = time.monotonic()
-        found = await ask_live(reports, SystemClock())
+        found = await ask_live(reports, SystemClock(), LIMIT_S)
         took_s = time.monotonic() - began
         await runner.cleanup()
         return dict(found), took_s
@@ -64,7 +68,7 @@ def test_who_answers_in_time_is_live_and_nobody_else() -> None:
     found, took_s = run(ask())
 
     assert set(found) == {"sandun-1"}
-    assert took_s < 1
+    assert took_s < NEVER_S / 2
 
 
 def test_live_figures_are_read_from_the_answer() -> None:
@@ -72,7 +76,8 @@ def test_live_figures_are_read_from_the_answer() -> None:
 
     async def ask() -> tuple[object, ...]:
         runner, url = await serve({"sandun-1": ANSWER})
-        found = await ask_live([keeper("sandun-1").changed(api_url=f"{url}/sandun-1")], SystemClock())
+        asked = keeper("sandun-1").changed(api_url=f"{url}/sandun-1")
+        found = await ask_live([asked], SystemClock(), NEVER_S)
         await runner.cleanup()
         figures = found["sandun-1"]
         return figures.state, figures.role, figures.timeline, figures.lsn, figures.lag_s

@@ -106,7 +106,7 @@ def worlds(draw: st.DrawFn) -> World:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(worlds())
 def test_whoever_is_chosen_holds_all_that_could_have_been_acknowledged(world: World) -> None:
     """Truth is computed from every group of ``k`` members of every set in force."""
@@ -118,7 +118,7 @@ def test_whoever_is_chosen_holds_all_that_could_have_been_acknowledged(world: Wo
     assert choice.candidate.agreed >= choice.least >= at(FLOOR)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(worlds())
 def test_from_the_choice_on_nothing_new_can_be_acknowledged(world: World) -> None:
     """Every group that could acknowledge has a sealed member, or the old primary itself has sealed (I4)."""
@@ -128,7 +128,7 @@ def test_from_the_choice_on_nothing_new_can_be_acknowledged(world: World) -> Non
     assert world.old_sealed or not world.still_to_come()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(worlds())
 def test_nobody_waits_who_need_not(world: World) -> None:
     """Where nothing new can come and a sealed member is safe, somebody is chosen."""
@@ -144,7 +144,7 @@ def test_nobody_waits_who_need_not(world: World) -> None:
         assert choice.reason.severity == "critical"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(worlds())
 def test_the_old_primary_is_chosen_only_where_nobody_else_is_safe(world: World) -> None:
     """It has every commit, and it is the one that just failed."""
