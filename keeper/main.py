@@ -82,6 +82,7 @@ async def serve(settings: KeeperSettings, tail: LogTail, stop: asyncio.Event) ->
     check_name("uid", settings.uid)
     check_name("site", settings.site)
     keys = Keys(check_name("cluster", settings.cluster))
+    settings.hooks.check()
     clock = SystemClock()
     postgres = PostgresServer(postgres_settings(settings), clock)
     root = RootLock(settings.root)

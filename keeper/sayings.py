@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 import structlog
 
@@ -15,6 +15,7 @@ from common.store.publisher import Publisher
 from keeper import steps
 from keeper.documents import Documents
 from keeper.evidence import UpstreamProbe
+from keeper.hooks.runner import Hooks
 from keeper.local import Local, what_observers_act_on
 from keeper.pauses import Pauses
 
@@ -31,6 +32,7 @@ class Sayings:
         self,
         *,
         local: Local,
+        hooks: Hooks,
         clock: Clock,
         documents: Documents,
         pauses: Pauses,
@@ -40,6 +42,7 @@ class Sayings:
         lease_ttl_s: Callable[[], float],
     ) -> None:
         self._local = local
+        self._hooks = hooks
         self._clock = clock
         self._documents = documents
         self._pauses = pauses
@@ -49,12 +52,22 @@ class Sayings:
         self._lease_ttl_s = lease_ttl_s
         self._said: tuple[str, str] = ("", "")
 
+    def loops(self, changed: Callable[[], None]) -> tuple[Coroutine[Any, Any, None], ...]:
+        """What must run for ever; ``changed`` is called when hooks have given other reasons."""
+        return self._hooks.loops(changed)
+
+    def adopted(self, start_id: str) -> None:
+        """A PostgreSQL that ran before this life of the keeper was taken over."""
+        self._hooks.adopted(start_id)
+        _log.info("adopted", start_id=start_id)
+
     def report(self) -> KeeperReport:
         """What this keeper says of itself now."""
         return self._local.report(self._clock.wall(), self._probe, self._api_url)
 
     def publish(self) -> None:
-        """Put the report into the store, at once when others act on what changed."""
+        """Put the report into the store, at once when others act on what changed, and tell hooks of it."""
+        self._hooks.look(self._documents.view)
         for name in ("spec", "view"):
             self._local.reasons.pop(name, None)
         self._local.reasons.update(self._documents.problems)

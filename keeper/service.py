@@ -30,6 +30,7 @@ from keeper.evidence import UpstreamProbe, target_of
 from keeper.examiner import Examiner
 from keeper.ground import Ground
 from keeper.guarding import Guarding
+from keeper.hooks.runner import Hooks
 from keeper.local import Local
 from keeper.pauses import FAILURES, Pauses
 from keeper.plan import SETTLE_S, plan
@@ -83,6 +84,7 @@ class KeeperService:
         self._guarding = guarding
         self._sayings = Sayings(
             local=local,
+            hooks=Hooks(local, clock, keys.cluster),
             clock=clock,
             documents=self._documents,
             pauses=self._pauses,
@@ -137,9 +139,8 @@ class KeeperService:
         await self._actions.learn_data()
         start_id = await self._postgres.adopt()
         if start_id is not None:
-            self._local.postgres = "starting"
-            self._local.start_id = start_id
-            _log.info("adopted", start_id=start_id)
+            self._local.postgres, self._local.start_id = "starting", start_id
+            self._sayings.adopted(start_id)
         elif self._local.postgres == "down":
             await self._postgres.kill()  # a postmaster that was killed may have left backends behind
         await self._guarding.take_over()
@@ -159,6 +160,7 @@ class KeeperService:
             *self._standing.loops(self._wake.notify),
             self._probe.run(self._wake.notify, lambda: None),
             *self._contact.loops(),
+            *self._sayings.loops(self._tell),
         )
 
     @property
@@ -278,10 +280,9 @@ class KeeperService:
         )
 
     async def _take_documents(self) -> None:
-        if not await self._standing.take(self._documents):
-            return
+        is_another_view = await self._standing.take(self._documents)
         view = self._documents.view
-        if view is None:
+        if view is None or not is_another_view:
             return
         if (view.term, view.phase) != self._phase:
             self._phase, self._phase_since = (view.term, view.phase), self._clock.monotonic()

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from common.runtime.logging import Level
 from common.store.etcd.settings import EtcdSettings
+from keeper.hooks.settings import HookSettings
 
 
 class KeeperSettings(BaseModel):
@@ -34,6 +35,9 @@ class KeeperSettings(BaseModel):
     rewind_password_file: Path = Field(description="file with the password of the rewind role")
     clone_timeout_s: float = Field(
         default=86400.0, gt=0, description="limit of one clone or rewind, in seconds"
+    )
+    hooks: HookSettings = Field(
+        default_factory=HookSettings, description="what to run when something has happened"
     )
     log_level: Level = Field(default="info", description="debug, info, warning or error")
     etcd: EtcdSettings = Field(default_factory=EtcdSettings, description="how the store is reached")

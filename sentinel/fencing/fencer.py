@@ -27,7 +27,7 @@ from common.model.reasons import Reason
 from common.model.spec import FenceSpec
 from common.model.units import format_duration
 from common.runtime.clock import Clock
-from sentinel.fencing.agent import OUTPUT_KEPT_BYTES, Ran, run_agent
+from common.runtime.command import OUTPUT_KEPT_BYTES, Ran, run_command
 
 Outcome = Literal["fenced", "failed", "timed out", "not configured"]
 Action = Literal["off", "status", "metadata", "monitor"]
@@ -147,8 +147,8 @@ class _Run:
         # Last, so that no line of the options can take its place.
         lines = self._spec.lines() + (f"password={secret}\n".encode() if secret else b"")
         began = self._clock.monotonic()
-        ran = await run_agent(
-            self._agent,
+        ran = await run_command(
+            [str(self._agent)],
             lines + f"action={action}\n".encode(),
             secret=secret,
             timeout_s=max(0.0, self._left_s()),

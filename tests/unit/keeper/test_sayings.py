@@ -24,6 +24,7 @@ class Keeper:
         nothing = cast("Any", None)
         self.sayings = Sayings(
             local=self.local,
+            hooks=nothing,
             clock=self.clock,
             documents=nothing,
             pauses=Pauses(),

@@ -1,10 +1,10 @@
-"""What of a fence agent's output is kept, and that no secret is in it."""
+"""What of a command's output is kept, and that no secret is in it."""
 
 from __future__ import annotations
 
 import pytest
 
-from sentinel.fencing.agent import Tail
+from common.runtime.command import Tail
 
 SECRET = "open sesame"
 

@@ -1,9 +1,8 @@
-"""One run of a fence agent: options in, a status and the end of its output back, within its time.
+"""One run of a program of the operator's: input in, a status and the end of its output back, in its time.
 
-The convention: options come on standard input, one ``name=value`` a line, so that no secret is on a
-command line or in an environment; the status is 0 for success, and for the action ``status`` 0 says on and 2
-off. The agent leads a session of its own, which is killed at the end, whichever way that comes: a child that
-it leaves behind (an ipmitool that waits for a board which answers nobody) holds up nothing.
+What it is told comes on standard input, so that no secret is on a command line or in an environment. The
+program leads a session of its own, whose process group is killed at the end, whichever way that comes: a
+child that it leaves behind (one that waits for somebody who answers nobody) holds up nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal
 
 OUTPUT_KEPT_BYTES: Final = 8 << 10
@@ -63,34 +62,39 @@ class Tail:
         return kept.decode(errors="replace").strip()
 
 
-async def run_agent(
-    agent: Path, lines: bytes, *, secret: str, timeout_s: float, kept_bytes: int = OUTPUT_KEPT_BYTES
+async def run_command(
+    command: Sequence[str],
+    given: bytes,
+    *,
+    timeout_s: float,
+    secret: str = "",
+    kept_bytes: int = OUTPUT_KEPT_BYTES,
 ) -> Ran:
-    """Run an agent with these lines on its standard input, for ``timeout_s`` at most."""
+    """Run a command, a path first, with this on its standard input (64 kB), for ``timeout_s`` at most."""
     tail = Tail(secret, kept_bytes)
     try:
-        given, (reading, writing) = _filled_pipe(lines), os.pipe()
+        stdin, (reading, writing) = _filled_pipe(given), os.pipe()
     except OSError as error:
         return Ran("not started", None, f"no pipe: {error.strerror}")
     try:
         process = await asyncio.create_subprocess_exec(
-            agent,
-            stdin=given,
+            *command,
+            stdin=stdin,
             stdout=writing,
             stderr=writing,
-            # Nothing of our own environment: a sentinel's passwords may be in it.
+            # Nothing of our own environment: passwords may be in it.
             env={"PATH": _PATH, "LC_ALL": "C", "HOME": "/"},
             cwd="/",
             start_new_session=True,
         )
     except OSError as error:
         os.close(reading)
-        return Ran("not started", None, f"{agent} cannot be started: {error.strerror or error}")
+        return Ran("not started", None, f"{command[0]} cannot be started: {error.strerror or error}")
     except BaseException:
         os.close(reading)
         raise
     finally:
-        os.close(given)
+        os.close(stdin)
         os.close(writing)
     return await _watch(process, reading, tail, timeout_s)
 

@@ -1,0 +1,1 @@
+"""Commands of the operator's that a keeper runs when something has happened to its PostgreSQL."""
