@@ -44,7 +44,7 @@ from keeper.guarding import Guarding
 from keeper.lease_fence import Guard, NoDeadman
 from keeper.local import Local
 from keeper.peers import Peers
-from keeper.postgres.instance import PostgresSettings, read_password
+from keeper.postgres.instance import PostgresSettings, checked_wal_dir, read_password
 from keeper.postgres.layout import Layout
 from keeper.postgres.port import Postgres
 from keeper.postgres.server import PostgresServer
@@ -205,6 +205,7 @@ def postgres_settings(settings: KeeperSettings) -> PostgresSettings:
         rewind_password=read_password(settings.rewind_password_file),
         bin_dir=settings.postgres_bin,
         postgres_user=settings.postgres_user,
+        wal_dir=checked_wal_dir(settings.wal_dir),
     )
 
 

@@ -33,6 +33,11 @@ class KeeperSettings(BaseModel):
     )
     replication_password_file: Path = Field(description="file with the password of the replication role")
     rewind_password_file: Path = Field(description="file with the password of the rewind role")
+    wal_dir: Path | None = Field(
+        default=None,
+        description="directory, on a disk of its own, in which a new cluster or clone puts its WAL; "
+        "unset: where the data directory that it replaces has it",
+    )
     clone_timeout_s: float = Field(
         default=86400.0, gt=0, description="limit of one clone or rewind, in seconds"
     )

@@ -15,6 +15,13 @@ from common.errors import PostgresUnavailable, UnsafeOperation
 from common.model.spec import PostgresSpec
 from keeper.postgres.access import REPLICATION_ROLE, REWIND_ROLE
 from keeper.postgres.data import create_directory
+from keeper.postgres.elsewhere import (
+    Elsewhere,
+    Tablespace,
+    missing_tablespaces,
+    plan_elsewhere,
+    tablespaces_of,
+)
 from keeper.postgres.instance import Instance
 from keeper.postgres.port import NOBODY, Source
 from keeper.postgres.replication import connection_string
@@ -33,6 +40,7 @@ What it costs stands in docs/decisions.md.
 """
 
 _INITDB_LIMIT_S: Final = 120.0
+_ASK_LIMIT_S: Final = 10.0
 _TIMELINE_POLL_S: Final = 0.1
 _PROGRESS = re.compile(r"(\d+)/(\d+) kB")
 
@@ -46,7 +54,8 @@ async def initialize(instance: Instance, incarnation: str, spec: PostgresSpec) -
             f"{layout.data} is not empty: a new cluster is created only in an empty directory; "
             "move it away, or give this keeper another root"
         )
-    await directory.begin("initdb")
+    elsewhere = await _elsewhere(instance, (), incarnation)
+    await directory.begin("initdb", elsewhere.made)
     try:
         await asyncio.to_thread(create_directory, layout.new, instance.programs.owner)
         await instance.programs.run(
@@ -54,6 +63,7 @@ async def initialize(instance: Instance, incarnation: str, spec: PostgresSpec) -
             *("-D", layout.new, "-U", settings.superuser, "--encoding=UTF8", f"--locale={settings.locale}"),
             *("--data-checksums", "--auth-local=peer", "--auth-host=reject", "--no-instructions"),
             f"--wal-segsize={WAL_SEGMENT_MB}",
+            *((f"--waldir={elsewhere.wal}",) if elsewhere.wal else ()),
             timeout_s=_INITDB_LIMIT_S,
         )
         await _become(instance, layout.new, incarnation, spec, standby=False)
@@ -75,16 +85,20 @@ async def clone(
     progress: Callable[[int, int], None],
     timeout_s: float,
 ) -> None:
-    """Copy a primary into ``data.new``, then put it in place."""
+    """Copy a primary into ``data.new``, then put it in place.
+
+    Refused before anything is touched where its tablespaces or its WAL would find no place here.
+    """
     directory, layout = instance.directory, instance.layout
-    await directory.begin("clone")
+    elsewhere = await _elsewhere(instance, await _tablespaces(instance, source), incarnation)
+    await directory.begin("clone", elsewhere.made)
     try:
         await asyncio.to_thread(create_directory, layout.new, instance.programs.owner)
         target = connection_string(source, REPLICATION_ROLE, layout.passwords, application_name=CLONE_NAME)
         await instance.programs.run(
             "pg_basebackup",
             *("-D", layout.new, "-d", target, "-S", source.name, "-X", "stream", "-c", "fast"),
-            *("--progress", "--no-password", "--status-interval=1"),
+            *("--progress", "--no-password", "--status-interval=1", *elsewhere.for_basebackup),
             timeout_s=timeout_s,
             on_line=lambda line: _watch(line, layout.new, progress),
         )
@@ -119,6 +133,12 @@ async def rewind(
         source, REWIND_ROLE, layout.passwords, application_name=CLONE_NAME, dbname="postgres"
     )
     await _await_timeline(instance, target, timeline, timeout_s)
+    known = await tablespaces_of(target, _ASK_LIMIT_S)
+    missing = await asyncio.to_thread(missing_tablespaces, known, layout.data)
+    if missing:
+        # pg_rewind would link it to the source's own path, and leave the directory half done without one.
+        names = ", ".join(repr(each.name) for each in missing)
+        raise PostgresUnavailable(f"tablespace {names} is not here yet: only a clone can bring it")
     await directory.begin("rewind")
     await instance.programs.run(
         "pg_rewind",
@@ -127,6 +147,24 @@ async def rewind(
     )
     await _become(instance, layout.data, incarnation, spec, standby=True)
     await directory.end("rewind")
+
+
+async def _tablespaces(instance: Instance, source: Source) -> tuple[Tablespace, ...]:
+    target = connection_string(
+        source, REWIND_ROLE, instance.layout.passwords, application_name=CLONE_NAME, dbname="postgres"
+    )
+    return await tablespaces_of(target, _ASK_LIMIT_S)
+
+
+async def _elsewhere(instance: Instance, tablespaces: tuple[Tablespace, ...], incarnation: str) -> Elsewhere:
+    return await asyncio.to_thread(
+        plan_elsewhere,
+        tablespaces,
+        incarnation,
+        data=instance.layout.data,
+        wal_dir=instance.settings.wal_dir,
+        owner=instance.programs.owner,
+    )
 
 
 async def _become(

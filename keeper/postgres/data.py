@@ -11,6 +11,7 @@ from common.errors import PostgresUnavailable
 from common.runtime.clock import Clock
 from common.runtime.disk import Disk, Owner, give, remove_durably, sync_directory, write_durably
 from keeper.postgres.control import parse_control_data
+from keeper.postgres.elsewhere import made_for
 from keeper.postgres.history import histories
 from keeper.postgres.layout import Layout
 from keeper.postgres.port import ControlData, DataKind, DataState, WorkKind
@@ -88,14 +89,17 @@ class DataDirectory:
 
     # Work that must be recognised when it was interrupted.
 
-    async def begin(self, kind: WorkKind) -> None:
-        """Record that work begins; the room for a clone or initdb is cleared."""
+    async def begin(self, kind: WorkKind, elsewhere: tuple[Path, ...] = ()) -> None:
+        """Record that work begins; the room for a clone or initdb is cleared.
+
+        ``elsewhere`` are the directories that it will make outside of its own: they go if it is given up.
+        """
         if kind == "rewind":
             await self._disk.write(_REWIND, {"kind": kind})
             return
         await self._kill_programs()
-        await asyncio.to_thread(_remove_tree, self._layout.new)
-        await self._disk.write(_WORK, {"kind": kind})
+        await asyncio.to_thread(_remove_life, self._layout.new)
+        await self._disk.write(_WORK, {"kind": kind, "elsewhere": [str(path) for path in elsewhere]})
 
     async def end(self, kind: WorkKind) -> None:
         """Record that work has ended."""
@@ -104,6 +108,9 @@ class DataDirectory:
     async def abandon(self) -> None:
         """Give a clone or initdb up: what lies beside goes."""
         await self._kill_programs()
+        work = await self._disk.read(_WORK) or {}
+        for path in work.get("elsewhere", ()):
+            await asyncio.to_thread(_remove_tree, Path(path))
         await asyncio.to_thread(_remove_tree, self._layout.new)
         await self._disk.remove(_WORK)
 
@@ -111,7 +118,7 @@ class DataDirectory:
         """Put the finished ``data.new`` in place of the data directory, which is kept as ``data.old``."""
         await asyncio.to_thread(sync_directory, self._layout.new)
         if await asyncio.to_thread(self._layout.data.exists):
-            await asyncio.to_thread(_remove_tree, self._layout.old)
+            await self.discard_old()
         await self._disk.write(_WORK, {"kind": "swap"})
         await self._finish_swap()
 
@@ -124,7 +131,7 @@ class DataDirectory:
 
     async def discard_old(self) -> None:
         """Remove what a clone replaced."""
-        await asyncio.to_thread(_remove_tree, self._layout.old)
+        await asyncio.to_thread(_remove_life, self._layout.old)
 
     async def set_remains_aside(self) -> None:
         """Move what an interrupted removal has left of the directory to where a clone would put it."""
@@ -188,9 +195,16 @@ def _swap(layout: Layout) -> None:
 def _set_remains_aside(layout: Layout) -> None:
     """Without its control file a directory of PostgreSQL is worth nothing."""
     if layout.data.exists() and not (layout.data / CONTROL_FILE).exists():
-        _remove_tree(layout.old)
+        _remove_life(layout.old)
         layout.data.rename(layout.old)
         sync_directory(layout.root)
+
+
+def _remove_life(path: Path) -> None:
+    """Remove a data directory, first what was made for it elsewhere: its links tell of that."""
+    for place in made_for(path):
+        _remove_tree(place)
+    _remove_tree(path)
 
 
 def _remove_tree(path: Path) -> None:

@@ -47,7 +47,8 @@ class PostgresSettings:
     """What one keeper's own settings say of its PostgreSQL.
 
     ``bin_dir`` None takes the newest PostgreSQL that is found. ``postgres_user`` counts only where
-    the keeper is root. The passwords are those of the replication and the rewind role.
+    the keeper is root. The passwords are those of the replication and the rewind role. ``wal_dir`` None keeps
+    WAL where the present data directory has it.
     """
 
     uid: str
@@ -60,6 +61,7 @@ class PostgresSettings:
     postgres_user: str = "postgres"
     superuser: str = "postgres"
     locale: str = "C.UTF-8"
+    wal_dir: Path | None = None
 
 
 def read_password(path: Path) -> str:
@@ -76,6 +78,13 @@ def read_password(path: Path) -> str:
     if "\n" in text or "\0" in text:
         raise InvalidSpec(f"password file {path}: must hold one line")
     return text
+
+
+def checked_wal_dir(path: Path | None) -> Path | None:
+    """The directory for WAL as it was given; raises InvalidSpec where it cannot be one."""
+    if path is not None and not (path.is_absolute() and path.is_dir()):
+        raise InvalidSpec(f"wal_dir = {path}: must be the absolute path of a directory that is there")
+    return path
 
 
 class Instance:
