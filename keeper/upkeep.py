@@ -86,7 +86,7 @@ class Upkeep:
         except InvalidSpec as error:
             self._configured = key
             self._local.reasons["parameters"] = self._reason(
-                "parameters_refused", str(error), "correct postgres.parameters in the spec"
+                "parameters_refused", str(error), "correct it in the spec: pgha spec edit"
             )
             return
         self._configured = key

@@ -159,6 +159,9 @@ class PostgresSpec(_Strict):
 
     parameters: dict[str, Annotated[str, BeforeValidator(_parameter)]] = Field(default_factory=dict)
     hba: tuple[str, ...] = Field(default=(), description="pg_hba.conf lines, put after pgha's own")
+    ident: tuple[str, ...] = Field(
+        default=(), description="pg_ident.conf lines, put after pgha's own: map, system user, role"
+    )
     md5_users: tuple[Md5User, ...] = ()
     max_slot_wal_keep_size: Size = Field(
         default=10 << 30, description="what a member that is away can hold back at most"

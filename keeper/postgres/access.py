@@ -18,6 +18,7 @@ from common.model.spec import PostgresSpec
 REPLICATION_ROLE: Final = "pgha_replication"
 REWIND_ROLE: Final = "pgha_rewind"
 MAP: Final = "pgha"
+HEADER: Final = "# Written by pgha: changes made here are lost."
 
 _TYPES: Final = frozenset({"local", "host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc"})
 _METHODS: Final = frozenset(
@@ -34,7 +35,7 @@ def render_hba(spec: PostgresSpec, superuser: str) -> str:
     """
     who = f'"{superuser}"'
     lines = [
-        "# Written by pgha: changes made here are lost. Give lines under postgres.hba.",
+        f"{HEADER} Give lines under postgres.hba.",
         f"local all {who} peer map={MAP}",
         f"local replication {who} peer map={MAP}",
         f"host all {who} all reject",
@@ -49,10 +50,30 @@ def render_hba(spec: PostgresSpec, superuser: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def render_ident(system_users: Iterable[str], superuser: str) -> str:
-    """Write pg_ident.conf: which operating system users may be the superuser."""
-    lines = [f'{MAP} "{user}" "{superuser}"' for user in sorted(set(system_users))]
-    return "# Written by pgha: changes made here are lost.\n" + "\n".join(lines) + "\n"
+def render_ident(spec: PostgresSpec, system_users: Iterable[str], superuser: str) -> str:
+    """Write pg_ident.conf: which operating system users may be the superuser, then the operator's maps.
+
+    Raises InvalidSpec for a line of the operator that PostgreSQL would refuse, or that is about pgha's map.
+    """
+    lines = [f"{HEADER} Give lines under postgres.ident."]
+    lines += [f'{MAP} "{user}" "{superuser}"' for user in sorted(set(system_users))]
+    lines += [_checked_ident(line) for line in spec.ident]
+    return "\n".join(lines) + "\n"
+
+
+def _checked_ident(line: str) -> str:
+    field = f"postgres.ident: {line!r}"
+    text = _one_line(line, field)
+    words = _TOKEN.findall(text)
+    if len(words) != 3:  # noqa: PLR2004 - map, system user, role
+        raise InvalidSpec(
+            f"{field}: must hold a map's name, a system user and a role, not {len(words)} words"
+        )
+    if words[0].strip('"') == MAP:
+        raise InvalidSpec(f"{field}: the map {MAP} says who may be the superuser, and is pgha's own")
+    if words[0].startswith(("@", "include")) or any(word.startswith("@") for word in words):
+        raise InvalidSpec(f"{field}: must not name other files")
+    return text
 
 
 def _network(text: str) -> str:
@@ -62,11 +83,7 @@ def _network(text: str) -> str:
 def _checked(line: str) -> str:
     """Return one of the operator's lines when it has the shape that PostgreSQL takes."""
     field = f"postgres.hba: {line!r}"
-    if any(ord(character) < ord(" ") and character != "\t" for character in line):
-        raise InvalidSpec(f"{field}: must be one line")
-    text = line.split("#", 1)[0].strip()
-    if not text:
-        raise InvalidSpec(f"{field}: must hold a rule")
+    text = _one_line(line, field)
     words = _TOKEN.findall(text)
     if words[0] not in _TYPES:
         raise InvalidSpec(f"{field}: must begin with one of {', '.join(sorted(_TYPES))}")
@@ -76,6 +93,20 @@ def _checked(line: str) -> str:
     if len(words) <= at or words[at] not in _METHODS:
         shown = words[at] if len(words) > at else "nothing"
         raise InvalidSpec(f"{field}: {shown} stands where an authentication method must be")
+    return text
+
+
+def _one_line(line: str, field: str) -> str:
+    """A line without its comment."""
+    if any(ord(character) < ord(" ") and character != "\t" for character in line):
+        raise InvalidSpec(f"{field}: must be one line")
+    text = line.split("#", 1)[0].strip()
+    if not text:
+        raise InvalidSpec(f"{field}: must hold a rule")
+    if text.endswith("\\"):
+        raise InvalidSpec(f"{field}: must not go on in the next line")
+    if text.count('"') % 2:
+        raise InvalidSpec(f"{field}: a quote is not closed")
     return text
 
 

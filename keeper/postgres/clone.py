@@ -176,7 +176,7 @@ async def _become(
     await files.write_upstream(path, None)
     await files.write_sync(path, NOBODY)
     await files.write_parameters(path, spec)
-    await files.write_access(path, spec)
+    await files.write_accepted_access(path)
     if standby:
         await instance.directory.signal_standby(path)
     await instance.directory.mark(incarnation, path)

@@ -8,8 +8,10 @@ written by its own operation only, so that none can take back what another has p
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import pwd
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -45,12 +47,27 @@ RAISED_FILE: Final = "pgha.raised.conf"
 AUTO_FILE: Final = "postgresql.auto.conf"
 HBA_FILE: Final = "pg_hba.conf"
 IDENT_FILE: Final = "pg_ident.conf"
+ACCEPTED_FILE: Final = "pgha.access"
+"""Digest of the two above as PostgreSQL took them: a copy of the directory brings it along."""
 
 OURS: Final = frozenset(MANAGED) | frozenset(RULES)
 """Parameters that ALTER SYSTEM must not override."""
 
 _CHECK_LIMIT_S: Final = 10.0
 _JUDGE_LIMIT_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The contents of pg_hba.conf and pg_ident.conf; empty where there is none."""
+
+    hba: str
+    ident: str
+
+    @property
+    def digest(self) -> str:
+        """What they are known by."""
+        return hashlib.sha256(f"{self.hba}\0{self.ident}".encode()).hexdigest()
 
 
 class ConfigFiles:
@@ -98,22 +115,42 @@ class ConfigFiles:
         """Take managed parameters out of postgresql.auto.conf; returns those that were there."""
         return await self._exclusively(lambda: self._undo(directory / AUTO_FILE))
 
-    async def write_access(self, directory: Path, spec: PostgresSpec) -> str | None:
-        """Write pg_hba.conf and pg_ident.conf; returns the former pg_hba.conf if that changed.
+    async def write_access(self, directory: Path, spec: PostgresSpec) -> Access | None:
+        """Write pg_hba.conf and pg_ident.conf; returns the former ones if either changed.
 
-        Raises InvalidSpec.
+        A running PostgreSQL must be asked whether it takes them before it reads them. Raises InvalidSpec,
+        nothing written.
         """
-        text = render_hba(spec, self._superuser)
-        users = {"root", self._programs.user, pwd.getpwuid(self._programs.owner.uid).pw_name}
-        ident = render_ident(users, self._superuser)
-        before = await asyncio.to_thread(_read, directory / HBA_FILE)
-        await self._exclusively(lambda: self._write(directory / IDENT_FILE, ident))
-        changed = await self._exclusively(lambda: self._write(directory / HBA_FILE, text))
-        return before if changed else None
+        wanted = self._access(spec)
+        before = await asyncio.to_thread(_read_access, directory)
+        await self.put_access(directory, wanted)
+        return before if before != wanted else None
 
-    async def restore_access(self, directory: Path, text: str) -> None:
-        """Put a former pg_hba.conf back."""
-        await self._exclusively(lambda: self._write(directory / HBA_FILE, text))
+    async def write_accepted_access(self, directory: Path) -> None:
+        """Have files with which PostgreSQL starts and lets its keeper in, where none can be asked.
+
+        What a running one took stays, be it copied from another member; the operator's lines that are new
+        come once it runs (:meth:`write_access`). With one bad line it would not start at all.
+        """
+        own = self._access(PostgresSpec())
+        found = await asyncio.to_thread(_read_access, directory)
+        noted = await asyncio.to_thread(_read, directory / ACCEPTED_FILE)
+        is_known = noted == found.digest and found.ident.startswith(own.ident)
+        await self.put_access(directory, found if is_known else own)
+
+    async def note_accepted(self, directory: Path) -> None:
+        """Remember that the running PostgreSQL takes the files as they are: later starts and copies may."""
+        found = await asyncio.to_thread(_read_access, directory)
+        await self._exclusively(lambda: self._write(directory / ACCEPTED_FILE, found.digest))
+
+    async def put_access(self, directory: Path, access: Access) -> None:
+        """Write both files as they are given."""
+        await self._exclusively(lambda: self._write(directory / IDENT_FILE, access.ident))
+        await self._exclusively(lambda: self._write(directory / HBA_FILE, access.hba))
+
+    def _access(self, spec: PostgresSpec) -> Access:
+        users = {"root", self._programs.user, pwd.getpwuid(self._programs.owner.uid).pw_name}
+        return Access(render_hba(spec, self._superuser), render_ident(spec, users, self._superuser))
 
     async def write_raised(
         self, directory: Path, spec: PostgresSpec, control: Mapping[str, int] | None
@@ -185,6 +222,10 @@ class ConfigFiles:
 
 async def _uninterrupted(work: Coroutine[Any, Any, T]) -> T:
     return await asyncio.shield(asyncio.ensure_future(work))
+
+
+def _read_access(directory: Path) -> Access:
+    return Access(_read(directory / HBA_FILE) or "", _read(directory / IDENT_FILE) or "")
 
 
 def _read(path: Path) -> str | None:

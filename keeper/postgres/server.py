@@ -11,6 +11,7 @@ from common.model.wal import Lsn
 from common.runtime.apart import apart
 from common.runtime.clock import Clock
 from keeper.postgres import clone, disks, examine, follow, promote, roles, seal, shutdown, slots, sync
+from keeper.postgres.access_check import access_problem
 from keeper.postgres.config_files import MAIN_FILE
 from keeper.postgres.instance import Instance, PostgresSettings
 from keeper.postgres.observe import Observer
@@ -127,8 +128,8 @@ class PostgresServer:
     async def _write_parameters(self, spec: PostgresSpec) -> None:
         files, data = self._instance.files, self._instance.layout.data
         try:
+            await files.write_accepted_access(data)
             await files.write_parameters(data, spec)
-            await files.write_access(data, spec)
         except InvalidSpec:
             if not await asyncio.to_thread((data / MAIN_FILE).exists):
                 raise
@@ -219,15 +220,15 @@ class PostgresServer:
         """Write the access rules, and put the former ones back when PostgreSQL finds fault with them."""
         instance = self._instance
         before = await instance.files.write_access(instance.layout.data, spec)
-        if before is None:
-            return
-        problem = await instance.sql.rows(
-            "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL LIMIT 1"
-        )
-        if problem:
-            await instance.files.restore_access(instance.layout.data, before)
-            line, text = problem[0]
-            raise InvalidSpec(f"postgres.hba: PostgreSQL refuses line {line} of pg_hba.conf: {text}")
+        try:
+            problem = await access_problem(instance.sql, instance.layout.data, instance.programs.major, spec)
+            if problem:
+                raise InvalidSpec(problem)
+        except BaseException:
+            if before is not None:
+                await instance.files.put_access(instance.layout.data, before)
+            raise
+        await instance.files.note_accepted(instance.layout.data)
 
     async def seal(self, timeout_s: float) -> FinalPosition:
         """See the port."""

@@ -121,8 +121,8 @@ def _differing(name: str, after: ClusterSpec, hosts: Mapping[str, HostExaminatio
 def _access(before: ClusterSpec, after: ClusterSpec, hosts: Mapping[str, HostExamination]) -> list[Effect]:
     old, new, members = before.postgres, after.postgres, tuple(sorted(hosts))
     found = []
-    if (old.hba, old.md5_users) != (new.hba, new.md5_users):
-        text = "pg_hba.conf is written anew and reloaded; sessions that are open stay"
+    if (old.hba, old.ident, old.md5_users) != (new.hba, new.ident, new.md5_users):
+        text = "pg_hba.conf and pg_ident.conf are written anew and reloaded; sessions that are open stay"
         found.append(Effect(kind="reload", text=text, members=members))
     if new.md5_users and old.md5_users != new.md5_users:
         users = ", ".join(user.user for user in new.md5_users)

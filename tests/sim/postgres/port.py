@@ -11,7 +11,7 @@ from common.errors import InvalidSpec, PostgresUnavailable
 from common.model.spec import PostgresSpec
 from common.model.wal import ZERO, Lsn, Switch
 from common.runtime.clock import Clock
-from keeper.postgres.access import render_hba
+from keeper.postgres.access import render_hba, render_ident
 from keeper.postgres.parameters import check_parameters
 from keeper.postgres.port import (
     NOBODY,
@@ -225,6 +225,7 @@ class SimPostgres:
         """See the port; parameters never wait for a restart here."""
         check_parameters(spec.parameters)
         render_hba(spec, "postgres")
+        render_ident(spec, (), "postgres")
         await self._host.write_to_disk()
         self._host.present.spec = spec
         self._host.present.alter_system.clear()

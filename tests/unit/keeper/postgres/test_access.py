@@ -68,6 +68,8 @@ def test_a_line_of_the_operator_stands_after_ours(line: str) -> None:
         "local all all whatever",
         "host all @file 10.0.0.0/8 trust",
         "local all all peer\nlocal all all trust",
+        "local all all peer map=\\",
+        'host all "a 10.0.0.0/8 trust',
     ],
 )
 def test_a_line_that_postgres_would_refuse_is_refused(line: str) -> None:
@@ -78,6 +80,41 @@ def test_a_line_that_postgres_would_refuse_is_refused(line: str) -> None:
 
 def test_the_listed_users_of_the_system_are_the_superuser() -> None:
     """Each once."""
-    text = render_ident(["root", "postgres", "root"], "postgres")
+    text = render_ident(PostgresSpec(), ["root", "postgres", "root"], "postgres")
 
     assert text.splitlines()[1:] == ['pgha "postgres" "postgres"', 'pgha "root" "postgres"']
+
+
+def test_maps_of_the_operator_stand_after_ours() -> None:
+    """With patterns, as PostgreSQL has them."""
+    lines = (r"corp /^(.*)@example\.org$ \1", 'corp "anna b" anna  # a comment')
+    text = render_ident(PostgresSpec(ident=lines), ["postgres"], "postgres")
+
+    assert text.splitlines()[1:] == [
+        'pgha "postgres" "postgres"',
+        r"corp /^(.*)@example\.org$ \1",
+        'corp "anna b" anna',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("", "must hold a rule"),
+        ("corp anna", "not 2 words"),
+        ("corp anna anna more", "not 4 words"),
+        ("pgha anna postgres", "pgha's own"),
+        ('"pgha" anna postgres', "pgha's own"),
+        ("include other file", "must not name other files"),
+        ("corp @users anna", "must not name other files"),
+        ("corp anna anna\npgha anna postgres", "must be one line"),
+        ("corp anna \\", "must not go on"),
+        ('corp "anna anna', "a quote is not closed"),
+    ],
+)
+def test_a_map_that_would_let_others_in_or_keep_pgha_out_is_refused(line: str, rule: str) -> None:
+    """Who is the superuser is said by pgha alone."""
+    with pytest.raises(InvalidSpec, match=r"postgres\.ident") as refused:
+        render_ident(PostgresSpec(ident=(line,)), ["postgres"], "postgres")
+
+    assert rule in str(refused.value)
