@@ -34,8 +34,9 @@ class Told(Value):
     """The document that a hook gets on its standard input.
 
     ``repeated``: an earlier life of the keeper may have told it already. ``switchover`` says how the present
-    primary came to be that, ``previous_primary`` who was it before, None where this life of the keeper has
-    not seen it. ``dropped`` counts what was not told since the hook before, because too much waited.
+    primary came to be that, ``previous_primary`` who was it before: False and None where this life of the
+    keeper has not seen it. ``dropped`` counts what was not told since the hook before,
+    because too much waited.
     """
 
     schema_version: int = 1
