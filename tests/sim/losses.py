@@ -35,7 +35,7 @@ class Losses:
         self._world = world
         self._told: list[HistoryEvent] = []
         self._sealing_since_s = 0.0
-        self._named_at_s = 0.0
+        self._reigns_from_s = 0.0
         world.views.on_view.append(self._view_written)
 
     def _view_written(self, write: ViewWrite) -> None:
@@ -46,7 +46,8 @@ class Losses:
             self._sealing_since_s = self._world.loop.time()
         if before is not None and before.phase == "sealing" and view.primary is not None:
             self._named(before, view)
-            self._named_at_s = self._world.loop.time()
+            if view.primary != before.old_primary:
+                self._reigns_from_s = self._world.loop.time()
 
     def _named(self, before: ClusterView, view: ClusterView) -> None:
         """I3 for ``k = 0``, as far as it is promised: a failover by itself loses no more than it may."""
@@ -59,7 +60,9 @@ class Losses:
             return
         world.invariants.checks["I3 bound"] += 1
         until_s = self._sealing_since_s - world.longest_lease_s - REPORTED_WITHIN_S
-        lost_commits = world.ledger.of(old.uid, lacking_in=data)
+        lost_commits = [
+            each for each in world.ledger.of(old.uid, lacking_in=data) if each.at_s >= self._reigns_from_s
+        ]
         lost = [each.record.end for each in lost_commits if each.at_s < until_s]
         bound = world.max_lag_bytes + world.max_lag_bytes // 4 + BETWEEN_REPORTS_BYTES
         lost_bytes = max(lost, default=named.fork) - named.fork
@@ -73,7 +76,7 @@ class Losses:
 
         if before.sync.current.k == 0:
             for each in lost_commits:
-                if each.is_promised and each.at_s >= self._named_at_s:
+                if each.is_promised:
                     world.invariants.checks["I3 promised before k = 0"] += 1
                     world.ledger.acknowledged[each.number] = replace(each, is_promised=False)
 

@@ -152,10 +152,15 @@ def _is_under_way(observed: Observed, view: ClusterView, memo: dict[str, str], u
 
 
 def _is_back(observed: Observed, view: ClusterView, memo: dict[str, str], uid: str) -> bool:
-    """Whether it runs in another start, and streams, or has become primary by then."""
+    """Whether it runs in another start, and streams by its own word, too, or has become primary by then.
+
+    The primary's evidence alone may be of the start before: it looks once in a while.
+    """
     report = observed.keepers.get(uid)
-    is_new = report is not None and report.start_id not in {None, memo[uid]}
-    return is_new and (is_primary(view, uid) or any(life.uid == uid for life in observed.streaming))
+    if report is None or report.state != "running" or report.start_id in {None, memo[uid]}:
+        return False
+    receives = report.upstream is not None and report.upstream.receiving
+    return is_primary(view, uid) or (receives and any(life.uid == uid for life in observed.streaming))
 
 
 def _waits(observed: Observed, view: ClusterView, memo: dict[str, str], uid: str) -> bool:
