@@ -321,7 +321,7 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         """With it ``pgha`` is about this cluster."""
         endpoints = ",".join(self.demo.layout.endpoints)
-        own = {"PGHA_CLUSTER": CLUSTER, "PGHA_ETCD_ENDPOINTS": endpoints, "PGHA_ETCD_TIMEOUT_S": "30"}
+        own = {"PGHA_CLUSTER": CLUSTER, "PGHA_ETCD_ENDPOINTS": endpoints, "PGHA_ETCD_TIMEOUT_S": "60"}
         return os.environ | own
 
     async def end(self) -> None:
