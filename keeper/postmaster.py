@@ -29,11 +29,15 @@ class PostmasterWatch:
         """Watch for ever. What another loop ends on purpose, that loop reports."""
         while True:
             held = self._postgres.start_id
-            if held is None:
-                await self._clock.sleep(PAUSE_S)
-                continue
-            await self._postgres.wait_until_down()
-            if self._local.postgres not in {"starting", "running"} or self._local.start_id != held:
+            if held is not None:
+                await self._postgres.wait_until_down()
+            else:  # nothing runs; what should may have begun and ended between two looks
+                held = self._local.start_id
+            if (
+                held is None
+                or self._local.postgres not in {"starting", "running"}
+                or self._local.start_id != held
+            ):
                 await self._clock.sleep(PAUSE_S)
                 continue
             was = self._local.postgres
