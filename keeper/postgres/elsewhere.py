@@ -9,6 +9,7 @@ such a name was made here, and goes with its life; anything else is never remove
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from common.runtime.disk import Owner
 PREFIX: Final = "pgha_"
 WAL: Final = "pg_wal"
 TABLESPACES: Final = "pg_tblspc"
+_OURS: Final = re.compile(rf"{PREFIX}[0-9a-f]{{8}}")
 
 _QUERY: Final = """
 SELECT oid::text, spcname, pg_tablespace_location(oid) FROM pg_tablespace
@@ -105,12 +107,17 @@ def made_for(directory: Path) -> tuple[Path, ...]:
     links = directory / TABLESPACES
     found = [*(links.iterdir() if links.is_dir() else ()), directory / WAL]
     targets = [link.readlink() for link in found if link.is_symlink()]
-    return tuple(target for target in targets if target.name.startswith(PREFIX))
+    return tuple(target for target in targets if _is_ours(target))
 
 
 def _place(location: Path) -> Path:
     """The operator's own directory, of one that may have been made here."""
-    return location.parent if location.name.startswith(PREFIX) else location
+    return location.parent if _is_ours(location) else location
+
+
+def _is_ours(place: Path) -> bool:
+    """Whether it has a name that is given here; an operator's ``pgha_fast`` has not, and stays."""
+    return _OURS.fullmatch(place.name) is not None
 
 
 def _present_wal_dir(data: Path) -> Path | None:

@@ -92,7 +92,7 @@ def test_two_tablespaces_in_one_place_are_refused(tmp_path: Path) -> None:
 def test_only_what_was_made_for_a_life_goes_with_it(tmp_path: Path) -> None:
     """What an operator's own links point at may be in use by somebody else."""
     made = (tmp_path / "fast" / f"pgha_{LIFE}", tmp_path / "wal" / f"pgha_{LIFE}")
-    data = linked(tmp_path, t1=made[0], t2=tmp_path / "by-hand", wal=made[1])
+    data = linked(tmp_path, t1=made[0], t2=tmp_path / "pgha_by_hand", wal=made[1])
     known = tuple(Tablespace(oid, f"t{oid}", tmp_path / "x") for oid in ("1", "2", "3"))
 
     assert made_for(data) == made
