@@ -7,7 +7,7 @@ it hears of everything late; a primary is cut off from all but one standby, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
@@ -28,13 +28,17 @@ _fault = Fault.drawn
 
 def storms(seed: int, until_s: float) -> list[Fault]:
     """What befalls a seed together, begun ``until_s`` at the latest; nothing for the seeds that have none."""
-    chance = Random(f"{seed}/storms")
-    if chance.random() >= SHARE:
+    return one_after_another(Random(f"{seed}/storms"), SHARE, KINDS, until_s)
+
+
+def one_after_another(chance: Random, share: float, kinds: Sequence[Storm], until_s: float) -> list[Fault]:
+    """Storms of these kinds, apart from each other, for a share of the seeds; nothing for the others."""
+    if chance.random() >= share:
         return []
     found: list[Fault] = []
     at_s = FIRST_S * (1 + chance.random())
     while at_s < until_s:
-        found += chance.choice(KINDS)(chance, at_s)
+        found += chance.choice(kinds)(chance, at_s)
         at_s += APART_S[0] + (APART_S[1] - APART_S[0]) * chance.random()
     return found
 

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
 from typing import Final
 
 from tests.sim.fault import Fault
+from tests.sim.storms import Storm, one_after_another
 from tests.sim.storms_late import successor_before_the_laggards
 from tests.sim.storms_wal import back_at_the_seal, lagging_replay
 
 SHARE: Final = 0.25
 """Of the seeds, which have only a few faults beside them."""
 
-FIRST_S: Final = 2.0
-APART_S: Final = (9.0, 14.0)
-
-Storm = Callable[[Random, float], list[Fault]]
-
 _fault = Fault.drawn
 
 
 def rare_storms(seed: int, until_s: float) -> list[Fault]:
     """What befalls a seed, begun ``until_s`` at the latest; nothing for the seeds that have none."""
-    chance = Random(f"{seed}/rare storms")
-    if chance.random() >= SHARE:
-        return []
-    found: list[Fault] = []
-    at_s = FIRST_S * (1 + chance.random())
-    while at_s < until_s:
-        found += chance.choice(KINDS)(chance, at_s)
-        at_s += APART_S[0] + (APART_S[1] - APART_S[0]) * chance.random()
-    return found
+    return one_after_another(Random(f"{seed}/rare storms"), SHARE, KINDS, until_s)
 
 
 def late_answer(chance: Random, at_s: float) -> list[Fault]:
